@@ -1,0 +1,183 @@
+//! Why an ad's Requirements accept so few: each top-level conjunct counted against every other
+//! side, by evaluating it. Gives facts, prints nothing, and takes no shortcut that matching does
+//! not take.
+
+mod near;
+mod spelling;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ad::ClassAd;
+use crate::eval::Scope;
+use crate::expr::{BinaryOp, Expr};
+use crate::matching::{self, REQUIREMENTS};
+use crate::name::AttrName;
+use crate::value::Value;
+
+/// What Requirements make of a set of targets.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Explanation {
+    /// How many targets were looked at.
+    pub targets: usize,
+    /// How many of them `my`'s Requirements accept as a whole.
+    pub accepted: usize,
+    /// How many of those accept `my` in turn.
+    pub matched: usize,
+    /// The conjuncts of Requirements in order; none if `my` has no Requirements.
+    pub clauses: Vec<ClauseReport>,
+    /// Attributes that Requirements want of the other side and that no target has.
+    pub unknown: Vec<UnknownAttr>,
+}
+
+/// One conjunct against every target.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClauseReport {
+    /// The conjunct.
+    pub clause: Expr,
+    /// How many targets it accepts by itself.
+    pub passing: usize,
+    /// How many targets it and all conjuncts before it accept.
+    pub surviving: usize,
+    /// For how many targets it is UNDEFINED.
+    pub undefined: usize,
+    /// For how many targets it is ERROR.
+    pub errors: usize,
+    /// Where it is a numeric comparison that refuses at least one target: the target that comes
+    /// closest.
+    pub nearest: Option<NearMiss>,
+}
+
+/// The refused target that comes closest to passing a numeric comparison.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NearMiss {
+    /// Its position among the targets; the first of those that come equally close.
+    pub target: usize,
+    /// The side of the comparison that depends on the target.
+    pub wanted_of: Expr,
+    /// What that side is for it.
+    pub has: Value,
+    /// How it would have to compare: `wanted_of op needs`.
+    pub op: BinaryOp,
+    /// What it is compared with.
+    pub needs: Value,
+}
+
+/// An attribute that no target has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnknownAttr {
+    /// As Requirements spell it.
+    pub name: AttrName,
+    /// The name that some target has and that is spelled most alike, if any is alike enough.
+    pub did_you_mean: Option<AttrName>,
+}
+
+/// Explains `my`'s Requirements against `targets` at `now_secs`.
+pub fn explain(my: &ClassAd, targets: &[ClassAd], now_secs: i64) -> Explanation {
+    let Some(requirements) = my.get(REQUIREMENTS) else {
+        return Explanation {
+            targets: targets.len(),
+            accepted: 0,
+            matched: 0,
+            clauses: Vec::new(),
+            unknown: Vec::new(),
+        };
+    };
+    let accepts: Vec<bool> = targets
+        .iter()
+        .map(|target| matching::half_match(my, target, now_secs))
+        .collect();
+    let matched = targets
+        .iter()
+        .zip(&accepts)
+        .filter(|(target, accepts)| **accepts && matching::half_match(target, my, now_secs));
+    Explanation {
+        targets: targets.len(),
+        accepted: accepts.iter().filter(|accepts| **accepts).count(),
+        matched: matched.count(),
+        clauses: explain_clauses(&requirements.clauses(), my, targets, now_secs),
+        unknown: unknown_attrs(requirements, my, targets),
+    }
+}
+
+/// Counts `clauses` in order against `targets`, as [`explain`] does with those of Requirements.
+pub fn explain_clauses(
+    clauses: &[Expr],
+    my: &ClassAd,
+    targets: &[ClassAd],
+    now_secs: i64,
+) -> Vec<ClauseReport> {
+    let mut survives = vec![true; targets.len()];
+    let mut reports = Vec::with_capacity(clauses.len());
+    for clause in clauses {
+        let mut report = ClauseReport {
+            clause: clause.clone(),
+            passing: 0,
+            surviving: 0,
+            undefined: 0,
+            errors: 0,
+            nearest: None,
+        };
+        let mut near = near::Search::new(clause);
+        for (i, target) in targets.iter().enumerate() {
+            let scope = Scope::new(my).target(target).now(now_secs);
+            let value = scope.eval(clause);
+            let passes = value.is_true();
+            report.passing += usize::from(passes);
+            report.undefined += usize::from(value.is_undefined());
+            report.errors += usize::from(value.is_error());
+            survives[i] &= passes;
+            report.surviving += usize::from(survives[i]);
+            if !passes {
+                near.consider(&scope, i);
+            }
+        }
+        report.nearest = near.finish();
+        reports.push(report);
+    }
+    reports
+}
+
+/// The attributes that `expr` leaves to the other side, directly or through `my`'s own attributes,
+/// and that no target has.
+pub fn unknown_attrs(expr: &Expr, my: &ClassAd, targets: &[ClassAd]) -> Vec<UnknownAttr> {
+    if targets.is_empty() {
+        return Vec::new();
+    }
+    let mut known: BTreeMap<&str, &AttrName> = BTreeMap::new();
+    for (name, _) in targets.iter().flat_map(ClassAd::iter) {
+        known.entry(name.folded()).or_insert(name);
+    }
+    let wanted = wanted_of_targets(expr, my);
+    let unknown = wanted
+        .into_iter()
+        .filter(|name| !known.contains_key(name.folded()));
+    unknown
+        .map(|name| {
+            let did_you_mean = spelling::nearest(&name, known.values().copied()).cloned();
+            UnknownAttr { name, did_you_mean }
+        })
+        .collect()
+}
+
+/// Names that only a target can give a meaning.
+fn wanted_of_targets(expr: &Expr, my: &ClassAd) -> Vec<AttrName> {
+    let mut wanted: BTreeSet<AttrName> = BTreeSet::new();
+    let mut seen: BTreeSet<AttrName> = BTreeSet::new();
+    let mut open = vec![expr.clone()];
+    while let Some(expr) = open.pop() {
+        let references = expr.references();
+        wanted.extend(references.external);
+        for name in references.internal {
+            if !seen.insert(name.clone()) || name.is("CurrentTime") {
+                continue;
+            }
+            match my.get_name(&name) {
+                Some(definition) => open.push(definition.clone()),
+                None => {
+                    wanted.insert(name);
+                }
+            }
+        }
+    }
+    wanted.into_iter().collect()
+}
