@@ -1,0 +1,548 @@
+//! Walks the lines of a DAG file and of its includes, repeats those under FOREACH, and declares
+//! what they say.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::command::{self, Command, Described, Fault, ForeachHead, ItemsOf, NodeLine, Side};
+use super::declare::{
+    At, ChangeDecl, Declared, DescriptionDecl, EdgesDecl, Inline, NodeDecl, Part,
+};
+use super::frames::{Frame, Frames, ItemPlace, original};
+use super::lines::{self, FileLines, LineKind};
+use super::words::{Unquoted, Word, is_keyword};
+use super::{DAG_BYTES_MAX, LINES_MAX, NESTING_MAX, NODE_NAME_BYTES_MAX, NODES_MAX};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::files::{Files, join};
+use crate::source::{Source, Span, narrow};
+use crate::submit::split_row;
+
+/// Reads a DAG file; what it declares is in `declared`, what is wrong in `diagnostics`.
+pub(super) struct Reader<'f> {
+    pub files: &'f dyn Files,
+    /// What paths are relative to.
+    pub dir: String,
+    pub read: Vec<Rc<FileLines>>,
+    pub declared: Declared,
+    pub diagnostics: Diagnostics,
+    pub frames: Frames,
+    /// Files by path, so that a FOREACH over an INCLUDE reads once.
+    by_path: BTreeMap<String, u32>,
+    item_files: BTreeMap<String, Result<Rc<String>, String>>,
+    bytes: usize,
+    /// Lines that may still be read.
+    pub lines_left: usize,
+    over_limit: bool,
+}
+
+impl<'f> Reader<'f> {
+    pub fn new(dir: String, files: &'f dyn Files) -> Self {
+        Self {
+            files,
+            dir,
+            read: Vec::new(),
+            declared: Declared::default(),
+            diagnostics: Diagnostics::new(),
+            frames: Frames::default(),
+            by_path: BTreeMap::new(),
+            item_files: BTreeMap::new(),
+            bytes: 0,
+            lines_left: LINES_MAX,
+            over_limit: false,
+        }
+    }
+
+    /// Reads a whole file and everything it includes.
+    pub fn file(&mut self, path: &str, text: String) {
+        if let Some(file) = self.split(path, text) {
+            let all = 0..self.read[file as usize].lines.len();
+            self.walk(file, all, None, 0);
+        }
+    }
+
+    /// An error at a place of a line as it was read.
+    pub fn error(&self, code: Code, at: At, message: String) -> Diagnostic {
+        let file = &self.read[at.file as usize];
+        let line = &file.lines[at.line as usize];
+        let (start, end) = (at.start as usize, at.end as usize);
+        let span = match (at.part, &line.kind) {
+            (Part::Tail, LineKind::Inline { tail, .. }) => {
+                Span::new(tail.start as usize + start, tail.start as usize + end)
+            }
+            (Part::Tail | Part::Line, _) => {
+                let mut swaps = Vec::new();
+                self.frames
+                    .substitute(file.text(line), at.frame, Some(&mut swaps));
+                file.span(
+                    line,
+                    original(&swaps, start).start,
+                    original(&swaps, end).end,
+                )
+            }
+        };
+        let mut diagnostic = file.source.error(code, span, message);
+        diagnostic.within = self.frames.items_of(at.frame);
+        diagnostic
+    }
+
+    fn walk(&mut self, file_at: u32, range: Range<usize>, frame: Option<u32>, depth: usize) {
+        let file = Rc::clone(&self.read[file_at as usize]);
+        let mut index = range.start;
+        while index < range.end && !self.over_limit {
+            let line = &file.lines[index];
+            let at = At {
+                file: file_at,
+                line: narrow(index),
+                frame,
+                start: 0,
+                end: 0,
+                part: Part::Line,
+            };
+            self.count_line(&file, at);
+            match &line.kind {
+                LineKind::Foreach { end } => {
+                    let body = index + 1..(*end as usize).max(index + 1);
+                    self.foreach(&file, at, body.clone(), depth);
+                    index = body.end;
+                }
+                LineKind::Command => self.command(&file, at, None, depth),
+                LineKind::Inline { tail, .. } => self.command(&file, at, Some(*tail), depth),
+                LineKind::End | LineKind::Broken => {}
+            }
+            index += 1;
+        }
+    }
+
+    fn command(&mut self, file: &FileLines, at: At, tail: Option<Span>, depth: usize) {
+        let text = self
+            .frames
+            .substitute(file.text(&file.lines[at.line as usize]), at.frame, None)
+            .into_owned();
+        let tail = tail.map(|tail| file.slice(tail));
+        let mut warnings = Vec::new();
+        let parsed = command::parse(&text, tail, &mut warnings);
+        for warning in warnings {
+            let diagnostic = self.fault(warning, at).warning();
+            self.diagnostics.push(diagnostic);
+        }
+        match parsed {
+            Err(fault) => {
+                let diagnostic = self.fault(fault, at);
+                self.diagnostics.push(diagnostic);
+            }
+            Ok(Command::Node(node)) => self.node(node, at),
+            Ok(Command::Description { name }) => self.description(name, at),
+            Ok(Command::Parent { parents, children }) => {
+                let parents = self.names(&parents, at);
+                let children = self.names(&children, at);
+                self.declared.edges.push(EdgesDecl { parents, children });
+            }
+            Ok(Command::Change { node, change }) => {
+                let at = word_at(at, node);
+                if self.is_filled_in(node.text, at) {
+                    self.declared.changes.push(ChangeDecl {
+                        node: node.text.to_owned(),
+                        at,
+                        change,
+                    });
+                }
+            }
+            Ok(Command::Include { file }) => self.include(&file, at, depth),
+        }
+    }
+
+    fn node(&mut self, node: NodeLine<'_>, at: At) {
+        let name_at = word_at(at, node.name);
+        if !self.is_node_name(node.name.text, name_at) {
+            return;
+        }
+        let description = match node.description {
+            Described::Inline => DescriptionDecl::Inline(Inline {
+                file: at.file,
+                line: at.line,
+            }),
+            Described::Named(word) => {
+                let at = unquoted_at(at, &word);
+                if !self.is_filled_in(&word.text, at) {
+                    return;
+                }
+                DescriptionDecl::Named(word.text.into_owned(), at)
+            }
+        };
+        let study = node
+            .study
+            .map(|word| (word.text.to_string(), unquoted_at(at, &word)));
+        if let Some((name, at)) = &study
+            && !self.is_filled_in(name, *at)
+        {
+            return;
+        }
+        if let Some(first) = self.declared.by_name.get(node.name.text) {
+            let first = self.declared.nodes[*first as usize].at;
+            let file = &self.read[first.file as usize];
+            let line = file.lines[first.line as usize].number;
+            let message = format!("the node `{}` is declared twice", node.name.text);
+            let help = format!("it is first declared in {}, line {line}", file.source.file);
+            let diagnostic = self.error(Code::DuplicateNode, name_at, message).help(help);
+            self.diagnostics.push(diagnostic);
+            return;
+        }
+        if self.declared.nodes.len() >= NODES_MAX {
+            self.stop(at, format!("a DAG has at most {NODES_MAX} nodes"));
+            return;
+        }
+        let index = narrow(self.declared.nodes.len());
+        self.declared
+            .by_name
+            .insert(node.name.text.to_owned(), index);
+        self.declared.nodes.push(NodeDecl {
+            at: name_at,
+            description,
+            study,
+            dir: node.dir.map(Cow::into_owned),
+            mode: node.mode,
+            done: node.done,
+        });
+    }
+
+    fn description(&mut self, name: Word<'_>, at: At) {
+        let here = Inline {
+            file: at.file,
+            line: at.line,
+        };
+        let old = self
+            .declared
+            .descriptions
+            .insert(name.text.to_owned(), here);
+        if old.is_some_and(|old| old != here) {
+            let message = format!("the description `{}` is declared twice", name.text);
+            let diagnostic = self.error(Code::DuplicateDescription, word_at(at, name), message);
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn names(&mut self, words: &[Word<'_>], at: At) -> Vec<(String, At)> {
+        let mut names = Vec::with_capacity(words.len());
+        for word in words {
+            let at = word_at(at, *word);
+            if self.is_filled_in(word.text, at) {
+                names.push((word.text.to_owned(), at));
+            }
+        }
+        names
+    }
+
+    fn include(&mut self, word: &Unquoted<'_>, at: At, depth: usize) {
+        let at = unquoted_at(at, word);
+        if !self.is_filled_in(&word.text, at) {
+            return;
+        }
+        if depth >= NESTING_MAX {
+            let message = format!("INCLUDE and FOREACH nest at most {NESTING_MAX} deep");
+            let diagnostic = self.error(Code::IncludeTooDeep, at, message);
+            self.diagnostics.push(diagnostic);
+            return;
+        }
+        let path = join(&self.dir, &word.text);
+        let file = match self.by_path.get(&path) {
+            Some(file) => Some(*file),
+            None => match self.files.read(&path) {
+                Ok(text) => self.split(&path, text),
+                Err(reason) => {
+                    let message = format!("`{path}` cannot be included: {reason}");
+                    let diagnostic = self.error(Code::DagUnreadable, at, message);
+                    self.diagnostics.push(diagnostic);
+                    None
+                }
+            },
+        };
+        if let Some(file) = file {
+            let all = 0..self.read[file as usize].lines.len();
+            self.walk(file, all, at.frame, depth + 1);
+        }
+    }
+
+    fn foreach(&mut self, file: &FileLines, at: At, body: Range<usize>, depth: usize) {
+        let text = self
+            .frames
+            .substitute(file.text(&file.lines[at.line as usize]), at.frame, None)
+            .into_owned();
+        let head = match command::foreach(&text) {
+            Ok(head) => head,
+            Err(fault) => {
+                let diagnostic = self.fault(fault, at);
+                self.diagnostics.push(diagnostic);
+                return;
+            }
+        };
+        let all = At {
+            end: narrow(text.len()),
+            ..at
+        };
+        if depth >= NESTING_MAX {
+            let message = format!("INCLUDE and FOREACH nest at most {NESTING_MAX} deep");
+            let diagnostic = self.error(Code::ForeachTooDeep, all, message);
+            self.diagnostics.push(diagnostic);
+            return;
+        }
+        let Some(items) = self.items(&head, at) else {
+            return;
+        };
+        if items.is_empty() {
+            let diagnostic =
+                self.error(Code::ForeachEmpty, all, "this FOREACH has no items".into());
+            self.diagnostics.push(diagnostic);
+        }
+        let vars: Rc<Vec<String>> =
+            Rc::new(head.vars.iter().map(|var| var.text.to_owned()).collect());
+        for (values, place) in items {
+            self.count_line(file, at);
+            if self.over_limit {
+                return;
+            }
+            let before = self.declared.len();
+            let frame = self.frames.push(Frame {
+                outer: at.frame,
+                vars: Rc::clone(&vars),
+                values,
+                place,
+            });
+            self.walk(at.file, body.clone(), Some(frame), depth + 1);
+            if self.declared.len() == before {
+                // Nothing will ask for this item again.
+                self.frames.truncate(frame);
+            }
+        }
+    }
+
+    /// The values of a FOREACH, one per variable in each item.
+    fn items(&mut self, head: &ForeachHead<'_>, at: At) -> Option<Vec<(Vec<String>, ItemPlace)>> {
+        let vars = head.vars.len();
+        match &head.items {
+            ItemsOf::In(words) => {
+                if !words.len().is_multiple_of(vars) {
+                    let last = words.last()?;
+                    let message =
+                        format!("{} items do not fill {vars} variables evenly", words.len());
+                    let diagnostic = self.error(Code::ForeachItems, unquoted_at(at, last), message);
+                    self.diagnostics.push(diagnostic);
+                    return None;
+                }
+                let values = words.chunks(vars).map(|item| {
+                    item.iter()
+                        .map(|word| word.text.to_string())
+                        .collect::<Vec<_>>()
+                });
+                Some(values.zip((1..).map(ItemPlace::Listed)).collect())
+            }
+            ItemsOf::From(word) => {
+                let at = unquoted_at(at, word);
+                if !self.is_filled_in(&word.text, at) {
+                    return None;
+                }
+                let path = join(&self.dir, &word.text);
+                let text = match self.item_file(&path) {
+                    Ok(text) => text,
+                    Err(reason) => {
+                        let message = format!("the item file `{path}` cannot be read: {reason}");
+                        let diagnostic = self.error(Code::ForeachItems, at, message);
+                        self.diagnostics.push(diagnostic);
+                        return None;
+                    }
+                };
+                Some(self.items_of_file(&path, &text, head))
+            }
+        }
+    }
+
+    /// Lines of an item file; empty ones and those that begin with `#` are none.
+    fn items_of_file(
+        &mut self,
+        path: &str,
+        text: &str,
+        head: &ForeachHead<'_>,
+    ) -> Vec<(Vec<String>, ItemPlace)> {
+        let vars = head.vars.len();
+        let path = Rc::new(path.to_owned());
+        let mut items = Vec::new();
+        let mut start = 0;
+        for (number, raw) in (1..).zip(text.split('\n')) {
+            let line = raw.trim();
+            if !line.is_empty() && !line.starts_with('#') {
+                let values = split_row(line, vars);
+                if values.iter().any(String::is_empty) {
+                    let source = Source::new(&path, text.to_owned());
+                    let message = format!(
+                        "this item has fewer values than the {vars} variables of its FOREACH"
+                    );
+                    let diagnostic = source.error(
+                        Code::ForeachItems,
+                        Span::new(start, start + raw.len()),
+                        message,
+                    );
+                    let names: Vec<&str> = head.vars.iter().map(|var| var.text).collect();
+                    self.diagnostics.push(diagnostic.expected(names.join(", ")));
+                }
+                items.push((values, ItemPlace::FileLine(Rc::clone(&path), number)));
+            }
+            start += raw.len() + 1;
+        }
+        items
+    }
+
+    fn item_file(&mut self, path: &str) -> Result<Rc<String>, String> {
+        if let Some(found) = self.item_files.get(path) {
+            return found.clone();
+        }
+        let found = self.files.read(path).map(Rc::new);
+        if let Ok(text) = &found {
+            self.bytes += text.len();
+        }
+        self.item_files.insert(path.to_owned(), found.clone());
+        found
+    }
+
+    fn split(&mut self, path: &str, text: String) -> Option<u32> {
+        self.bytes += text.len();
+        if self.bytes > DAG_BYTES_MAX {
+            let message =
+                format!("a DAG file has at most {DAG_BYTES_MAX} bytes with all it includes");
+            self.diagnostics
+                .push(Diagnostic::of_file(Code::DagTooLarge, path, message));
+            self.over_limit = true;
+            return None;
+        }
+        let file = lines::split(Source::new(path, text), &mut self.diagnostics);
+        let index = narrow(self.read.len());
+        self.read.push(Rc::new(file));
+        self.by_path.insert(path.to_owned(), index);
+        Some(index)
+    }
+
+    fn count_line(&mut self, file: &FileLines, at: At) {
+        if self.lines_left > 0 {
+            self.lines_left -= 1;
+        } else if !self.over_limit {
+            let end = narrow(file.text(&file.lines[at.line as usize]).len());
+            self.stop(
+                At { end, ..at },
+                format!("a DAG has at most {LINES_MAX} lines, repeated ones counted each time"),
+            );
+        }
+    }
+
+    fn stop(&mut self, at: At, message: String) {
+        let diagnostic = self.error(Code::DagTooLarge, at, message);
+        self.diagnostics.push(diagnostic);
+        self.over_limit = true;
+    }
+
+    fn is_node_name(&mut self, name: &str, at: At) -> bool {
+        if !self.is_filled_in(name, at) {
+            return false;
+        }
+        let problem = if ["PARENT", "CHILD", "ALL_NODES"]
+            .iter()
+            .any(|word| is_keyword(name, word))
+        {
+            "is a reserved word"
+        } else if name.contains('+') {
+            "has a `+`, which a node name may not have"
+        } else if name.len() > NODE_NAME_BYTES_MAX {
+            "is longer than a node name may be"
+        } else {
+            return true;
+        };
+        let shown: String = name.chars().take(64).collect();
+        let diagnostic = self.error(Code::BadNodeName, at, format!("`{shown}` {problem}"));
+        self.diagnostics.push(diagnostic);
+        false
+    }
+
+    /// Reports a `$(name)` that no FOREACH filled in.
+    fn is_filled_in(&mut self, text: &str, at: At) -> bool {
+        let Some(open) = text.find("$(") else {
+            return true;
+        };
+        let name = text[open + 2..]
+            .split([')', ':'])
+            .next()
+            .unwrap_or_default();
+        let known: Vec<String> = self
+            .frames
+            .vars_of(at.frame)
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
+        let message = match known.is_empty() {
+            true => format!("`$({name})` stands in no FOREACH"),
+            false => format!("`$({name})` is no variable of this FOREACH"),
+        };
+        let mut diagnostic = self.error(Code::UnknownForeachVariable, at, message);
+        if !known.is_empty() {
+            diagnostic = diagnostic.expected(known.join(", "));
+        }
+        let suggestion = did_you_mean(name, known.iter().map(String::as_str));
+        self.diagnostics.push(diagnostic.suggest(suggestion));
+        false
+    }
+
+    fn fault(&self, fault: Fault, at: At) -> Diagnostic {
+        let part = match fault.side {
+            Side::Line => Part::Line,
+            Side::Tail => Part::Tail,
+        };
+        let at = At {
+            start: narrow(fault.start),
+            end: narrow(fault.end),
+            part,
+            ..at
+        };
+        let mut diagnostic = self.error(fault.code, at, fault.message);
+        if let Some(expected) = fault.expected {
+            diagnostic = diagnostic.expected(expected);
+        }
+        diagnostic.suggest(fault.suggestion)
+    }
+}
+
+fn word_at(at: At, word: Word<'_>) -> At {
+    At {
+        start: narrow(word.start),
+        end: narrow(word.end),
+        part: Part::Line,
+        ..at
+    }
+}
+
+fn unquoted_at(at: At, word: &Unquoted<'_>) -> At {
+    At {
+        start: narrow(word.start),
+        end: narrow(word.end),
+        part: Part::Line,
+        ..at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_lines_are_bounded() {
+        let items = ["x"; 10].join(" ");
+        let mut text = String::new();
+        for level in 0..6 {
+            text.push_str(&format!("FOREACH v{level} IN ({items})\n"));
+        }
+        text.push_str(&"END\n".repeat(6));
+        let files: BTreeMap<String, String> = BTreeMap::new();
+        let mut reader = Reader::new(String::new(), &files);
+        reader.lines_left = 1_000;
+        reader.file("t.dag", text);
+        let codes: Vec<Code> = reader.diagnostics.iter().map(|found| found.code).collect();
+        assert_eq!(codes, [Code::DagTooLarge]);
+    }
+}

@@ -1,0 +1,74 @@
+//! The one door to files, and how paths inside the languages are joined.
+//!
+//! Holds no implementation over a disk: a shell brings its own.
+
+use std::collections::BTreeMap;
+
+/// Reads text by path. Paths are what the files say, joined with `/` to the directory they are
+/// relative to.
+pub trait Files {
+    /// The whole text of a file.
+    ///
+    /// # Errors
+    /// The reason in words (`no such file`, `permission denied`, `not UTF-8`), without the path.
+    fn read(&self, path: &str) -> Result<String, String>;
+
+    /// Whether something can be read at this path.
+    fn exists(&self, path: &str) -> bool;
+}
+
+/// Files held in memory, by path: what tests and uploads use.
+impl Files for BTreeMap<String, String> {
+    fn read(&self, path: &str) -> Result<String, String> {
+        self.get(path)
+            .cloned()
+            .ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.contains_key(path)
+    }
+}
+
+/// Files seen from a directory: every relative path is joined to it.
+pub(crate) struct InDir<'a> {
+    pub dir: &'a str,
+    pub files: &'a dyn Files,
+}
+
+impl Files for InDir<'_> {
+    fn read(&self, path: &str) -> Result<String, String> {
+        self.files.read(&join(self.dir, path))
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.files.exists(&join(self.dir, path))
+    }
+}
+
+/// `path` as seen from `dir`: an absolute path stays, `./` in front is dropped, `..` is kept as it
+/// is.
+#[must_use]
+pub fn join(dir: &str, path: &str) -> String {
+    let mut path = path;
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest;
+    }
+    if path.starts_with('/') || dir.is_empty() || dir == "." {
+        return path.to_owned();
+    }
+    if path.is_empty() || path == "." {
+        return dir.to_owned();
+    }
+    format!("{}/{path}", dir.trim_end_matches('/'))
+}
+
+/// The directory part of a path: empty for a bare file name, `/` for a file in the root.
+#[must_use]
+pub fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) => "/",
+        Some(at) => &path[..at],
+        None => "",
+    }
+}

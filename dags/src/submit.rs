@@ -1,0 +1,208 @@
+//! Submit descriptions: HTCondor's language from its text to one [`JobSpec`] per proc.
+//!
+//! A [`Submit`] holds the statements as written: conditions and macros are worked out per proc,
+//! because `VARS`, FOREACH variables and a trial's parameters reach into them. What a job *does*
+//! with its specification is not known here. Source of the language: HTCondor manual, "Submitting a
+//! Job" and `condor_submit`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::Diagnostics;
+use crate::files::Files;
+use crate::source::{Source, Span};
+
+mod commands;
+mod environment;
+mod expand;
+mod functions;
+mod job;
+mod macros;
+mod parse;
+mod queue;
+mod quoting;
+mod requirements;
+mod run;
+mod spec;
+mod values;
+
+pub use macros::{Macro, Macros, Placement};
+pub use queue::Items;
+pub(crate) use queue::split_row;
+pub use quoting::{join_arguments, split_arguments};
+pub use spec::{JobSpec, ShouldTransfer, SubmitState, TransferExecutable, Universe};
+
+/// Bytes of a submit description with everything it includes.
+pub const SUBMIT_BYTES_MAX: usize = 16 << 20;
+/// Statements of a submit description.
+pub const STATEMENTS_MAX: usize = 100_000;
+/// `include` inside `include`, and `if` inside `if`.
+pub const NESTING_MAX: usize = 16;
+/// Macros inside the values of macros.
+pub const MACRO_DEPTH_MAX: usize = 32;
+/// Bytes of one expanded value.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// Macros replaced in one value: values that double each other end here.
+pub const MACRO_STEPS_MAX: usize = 100_000;
+/// Rows of one queue statement.
+pub const ROWS_MAX: usize = 1_000_000;
+/// Jobs of one queue statement.
+pub const PROCS_MAX: u64 = 10_000_000;
+
+/// A read submit description. Serializes whole: nothing is read again from files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submit {
+    /// The file, named as it was reached.
+    pub file: String,
+    /// Its text, then those of its includes.
+    sources: Vec<Source>,
+    statements: Vec<Statement>,
+    /// Item files, by the name they were read under.
+    item_files: std::collections::BTreeMap<String, ItemFile>,
+}
+
+/// Where a statement stands: a source and bytes in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    source: u32,
+    span: Span,
+}
+
+/// One statement, as written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Statement {
+    place: Place,
+    kind: StatementKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum StatementKind {
+    Assign(Assign),
+    If(String),
+    Elif(String),
+    Else,
+    Endif,
+    Error(String),
+    Warning(String),
+    Queue(queue::Queue),
+}
+
+/// `name = value`. `+Attr = value` has the name `MY.Attr`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Assign {
+    name: String,
+    /// The name in lower case, by which it is found.
+    key: String,
+    value: String,
+    /// From bytes of `value` to bytes of the source: one pair per source line that the value was
+    /// taken from.
+    map: Vec<(u32, u32)>,
+}
+
+/// An item file as it was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum ItemFile {
+    Text(String),
+    Unreadable(String),
+}
+
+impl Submit {
+    /// Reads a description. Its includes and item files are reached through `files`, relative to
+    /// nothing: hand in files as they are seen from the job's directory.
+    #[must_use]
+    pub fn parse(file: &str, text: &str, files: &dyn Files) -> (Self, Diagnostics) {
+        parse::submit(Source::new(file, text.to_owned()), files)
+    }
+
+    /// Reads a description that is part of another file, from its line `line_first` on.
+    #[must_use]
+    pub(crate) fn parse_part(source: Source, files: &dyn Files) -> (Self, Diagnostics) {
+        parse::submit(source, files)
+    }
+
+    /// Reads the item file that `queue … from` names under these macros, if it was not read yet:
+    /// its name may depend on them. What cannot be read is reported by [`Self::procs`].
+    pub fn load_items(&mut self, macros: &Macros, files: &dyn Files) {
+        if let Some(name) = run::item_file(self, macros)
+            && !self.item_files.contains_key(&name)
+        {
+            let found = match files.read(&name) {
+                Ok(text) => ItemFile::Text(text),
+                Err(reason) => ItemFile::Unreadable(reason),
+            };
+            self.item_files.insert(name, found);
+        }
+    }
+
+    /// Whether its queue statement may name an item file.
+    #[must_use]
+    pub fn has_item_file(&self) -> bool {
+        self.statements
+            .iter()
+            .any(|statement| match &statement.kind {
+                StatementKind::Queue(queue) => queue.may_name_file(),
+                StatementKind::Assign(_)
+                | StatementKind::If(_)
+                | StatementKind::Elif(_)
+                | StatementKind::Else
+                | StatementKind::Endif
+                | StatementKind::Error(_)
+                | StatementKind::Warning(_) => false,
+            })
+    }
+
+    /// How many jobs the description queues under these macros, and the rows of their items.
+    ///
+    /// # Errors
+    /// What is wrong with the queue statement, its place, or the conditions before it.
+    pub fn procs(&self, macros: &Macros) -> Result<Items, Diagnostics> {
+        run::procs(self, macros)
+    }
+
+    /// The job of one proc. `row` is [`Items::row`] of it, in the order of [`Items::vars`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with the description under these macros, each with its place.
+    pub fn expand(
+        &self,
+        macros: &Macros,
+        cluster: u32,
+        proc: u32,
+        row: &[String],
+    ) -> Result<JobSpec, Diagnostics> {
+        let mut diagnostics = Diagnostics::new();
+        let spec = job::expand(self, macros, cluster, proc, row, &mut diagnostics);
+        match spec {
+            Some(spec) if !diagnostics.has_errors() => Ok(spec),
+            Some(_) | None => Err(diagnostics),
+        }
+    }
+
+    /// Everything that can be said about the description under these macros before it runs: its
+    /// queue statement, its first job, names that are used and not defined, names that mean
+    /// nothing.
+    #[must_use]
+    pub fn check(&self, macros: &Macros) -> Diagnostics {
+        job::check(self, macros)
+    }
+
+    /// The value of a macro or command as a proc sees it, expanded; `None` when the description
+    /// does not define it. For tools that show what a description means.
+    ///
+    /// # Errors
+    /// As [`Self::expand`], for this one value.
+    pub fn value(
+        &self,
+        name: &str,
+        macros: &Macros,
+        cluster: u32,
+        proc: u32,
+        row: &[String],
+    ) -> Result<Option<String>, Diagnostics> {
+        job::value(self, name, macros, cluster, proc, row)
+    }
+}
+
+/// Whether a name is a submit command, without regard to case.
+pub(crate) fn is_command(name: &str) -> bool {
+    commands::support(&name.to_ascii_lowercase()).is_some()
+}

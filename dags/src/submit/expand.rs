@@ -1,0 +1,261 @@
+//! Macro replacement in one text: `$(name)`, `$(name:default)`, `$FUNCTION(…)`, `$(DOLLAR)`.
+//!
+//! Knows where names come from only through [`Table`]; reports what is wrong in words and leaves
+//! places to the caller.
+
+use super::functions;
+use super::run::Table;
+use super::{MACRO_DEPTH_MAX, MACRO_STEPS_MAX, VALUE_BYTES_MAX};
+use crate::diagnostic::Code;
+
+/// What stopped an expansion, or what it met on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Issue {
+    pub code: Code,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+/// One expansion. Holds its budget and the names it did not find.
+pub(super) struct Expander<'t, 'a> {
+    pub table: &'t Table<'a>,
+    /// Names that are defined nowhere and had no default, in the order met.
+    pub undefined: Vec<String>,
+    /// Texts that look like functions and are none.
+    pub unknown_functions: Vec<String>,
+    depth: usize,
+    steps: usize,
+}
+
+impl Issue {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Expands a text with the names of a table.
+///
+/// # Errors
+/// What stopped it.
+pub(super) fn expand(table: &Table<'_>, text: &str) -> Result<String, Issue> {
+    Expander::new(table).expand(text)
+}
+
+impl<'t, 'a> Expander<'t, 'a> {
+    pub fn new(table: &'t Table<'a>) -> Self {
+        Self {
+            table,
+            undefined: Vec::new(),
+            unknown_functions: Vec::new(),
+            depth: 0,
+            steps: 0,
+        }
+    }
+
+    pub fn expand(&mut self, text: &str) -> Result<String, Issue> {
+        let mut out = String::with_capacity(text.len());
+        self.expand_into(text, &mut out)?;
+        Ok(out)
+    }
+
+    /// The expanded value of a name, where it is defined.
+    pub fn value_of(&mut self, name: &str) -> Result<Option<String>, Issue> {
+        match self.table.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                let mut out = String::new();
+                self.nested(name, &value, &mut out)?;
+                Ok(Some(out))
+            }
+        }
+    }
+
+    fn expand_into(&mut self, text: &str, out: &mut String) -> Result<(), Issue> {
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            push(out, &rest[..at])?;
+            let after = &rest[at + 1..];
+            let taken = if after.starts_with("$(") {
+                return Err(match_time(after));
+            } else if let Some(inner) = after.strip_prefix('(') {
+                self.reference(inner, out)?.map(|taken| taken + 1)
+            } else {
+                self.function(after, out)?
+            };
+            match taken {
+                Some(taken) => rest = &after[taken..],
+                None => {
+                    push(out, "$")?;
+                    rest = after;
+                }
+            }
+        }
+        push(out, rest)
+    }
+
+    /// Replaces what follows `$(`; gives the bytes it took, `None` where this is no macro.
+    fn reference(&mut self, inner: &str, out: &mut String) -> Result<Option<usize>, Issue> {
+        let end = inner
+            .find(|c: char| !is_name_char(c))
+            .unwrap_or(inner.len());
+        let name = &inner[..end];
+        let (default, taken) = match inner[end..].chars().next() {
+            Some(')') => (None, end + 1),
+            Some(':') => match closing(&inner[end + 1..]) {
+                Some(len) => (Some(&inner[end + 1..end + 1 + len]), end + 1 + len + 1),
+                None => return Ok(None),
+            },
+            Some(_) | None => return Ok(None),
+        };
+        self.step()?;
+        if name.eq_ignore_ascii_case("DOLLAR") {
+            push(out, "$")?;
+        } else if let Some(value) = self.table.get(name).filter(|value| !value.is_empty()) {
+            self.nested(name, &value, out)?;
+        } else if let Some(default) = default {
+            self.nested(name, default, out)?;
+        } else if !name.is_empty() && !self.table.knows(name) {
+            self.undefined.push(name.to_owned());
+        }
+        Ok(Some(taken))
+    }
+
+    /// Replaces `NAME(args)` after a `$`; gives the bytes it took, `None` where this is no
+    /// function.
+    fn function(&mut self, after: &str, out: &mut String) -> Result<Option<usize>, Issue> {
+        let end = after
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(after.len());
+        let (name, Some(args)) = (&after[..end], after[end..].strip_prefix('(')) else {
+            return Ok(None);
+        };
+        let Some(close) = args.find(')') else {
+            return Ok(None);
+        };
+        if name.is_empty() {
+            return Ok(None);
+        }
+        self.step()?;
+        match functions::call(self, name, &args[..close])? {
+            Some(value) => {
+                push(out, &value)?;
+                Ok(Some(end + 1 + close + 1))
+            }
+            None => {
+                self.unknown_functions.push(name.to_owned());
+                Ok(None)
+            }
+        }
+    }
+
+    fn nested(&mut self, name: &str, text: &str, out: &mut String) -> Result<(), Issue> {
+        if !text.contains('$') {
+            return push(out, text);
+        }
+        if self.depth >= MACRO_DEPTH_MAX {
+            let message = format!("`$({name})` is more than {MACRO_DEPTH_MAX} macros deep");
+            let help = "look for macros that use each other in a circle";
+            return Err(Issue::new(Code::MacroTooDeep, message).help(help));
+        }
+        self.depth += 1;
+        let result = self.expand_into(text, out);
+        self.depth -= 1;
+        result
+    }
+
+    fn step(&mut self) -> Result<(), Issue> {
+        self.steps += 1;
+        if self.steps > MACRO_STEPS_MAX {
+            let message = format!("a value uses more than {MACRO_STEPS_MAX} macros");
+            return Err(Issue::new(Code::MacroTooDeep, message));
+        }
+        Ok(())
+    }
+}
+
+/// Replaces only `$(name)` of one name, by a raw value: what an assignment to that very name means
+/// by it.
+pub(super) fn replace_own(text: &str, name: &str, value: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    let mut found = false;
+    while let Some(at) = rest.find("$(") {
+        let inner = &rest[at + 2..];
+        let end = inner
+            .find(|c: char| !is_name_char(c))
+            .unwrap_or(inner.len());
+        let own = inner[..end].eq_ignore_ascii_case(name) && inner[end..].starts_with(')');
+        let escaped = rest[..at].ends_with('$');
+        if own && !escaped {
+            found = true;
+            out.push_str(&rest[..at]);
+            out.push_str(value);
+            rest = &inner[end + 1..];
+        } else {
+            out.push_str(&rest[..at + 2]);
+            rest = inner;
+        }
+    }
+    out.push_str(rest);
+    found.then_some(out)
+}
+
+/// The names of all `$(name)` and of the first arguments of all functions in a text.
+pub(super) fn names_in(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('(').filter_map(|(at, _)| {
+        let before = text[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if !before.ends_with('$') {
+            return None;
+        }
+        let inner = text[at + 1..].trim_start();
+        let end = inner
+            .find(|c: char| !is_name_char(c))
+            .unwrap_or(inner.len());
+        (end > 0).then(|| &inner[..end])
+    })
+}
+
+pub(super) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '.'
+}
+
+/// Bytes before the `)` that closes an open parenthesis, those of inner macros passed over.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => open += 1,
+            ')' if open == 0 => return Some(at),
+            ')' => open -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn push(out: &mut String, text: &str) -> Result<(), Issue> {
+    if out.len() + text.len() > VALUE_BYTES_MAX {
+        let message = format!("a value expands to more than {VALUE_BYTES_MAX} bytes");
+        return Err(Issue::new(Code::MacroTooDeep, message));
+    }
+    out.push_str(text);
+    Ok(())
+}
+
+fn match_time(after: &str) -> Issue {
+    let end = after.find(')').map_or(after.len(), |at| at + 1);
+    let message = format!(
+        "`${}` is filled in at match time, which is not supported yet",
+        &after[..end]
+    );
+    Issue::new(Code::MatchTimeMacro, message).help("write `$(DOLLAR)` for a plain `$`")
+}

@@ -1,0 +1,418 @@
+//! Macro functions: `$INT(…)`, `$F…(…)`, `$CHOICE(…)` and their kin.
+//!
+//! As in HTCondor an argument is the name of a macro, or text where there is no such macro. Random
+//! functions draw by cluster, proc and their own text, so a job is the same whenever it is
+//! expanded.
+
+use classad::{ClassAd, Expr, Scope, Value};
+
+use super::expand::{Expander, Issue};
+use crate::diagnostic::Code;
+
+/// Width and precision of a format.
+const FORMAT_DIGITS_MAX: usize = 64;
+
+/// Calls a function; `None` where no function has this name.
+pub(super) fn call(
+    expander: &mut Expander<'_, '_>,
+    name: &str,
+    args: &str,
+) -> Result<Option<String>, Issue> {
+    let value = match name {
+        "INT" | "REAL" | "STRING" | "EVAL" => number_or_text(expander, name, args)?,
+        "ENV" => environment(expander, args)?,
+        "CHOICE" => choice(expander, args)?,
+        "SUBSTR" => substring(expander, args)?,
+        "DIRNAME" => path_parts(&resolve(expander, args)?, "p"),
+        "BASENAME" => basename(expander, args)?,
+        "RANDOM_CHOICE" => random_choice(expander, args)?,
+        "RANDOM_INTEGER" => random_integer(expander, args)?,
+        _ => match name.strip_prefix('F') {
+            Some(parts) if parts.chars().all(|c| "fpduwnxbqa".contains(c)) => {
+                path_parts(&resolve(expander, args)?, parts)
+            }
+            Some(_) | None => return Ok(None),
+        },
+    };
+    Ok(Some(value))
+}
+
+/// The value of the macro that an argument names, or the argument itself.
+fn resolve(expander: &mut Expander<'_, '_>, arg: &str) -> Result<String, Issue> {
+    let arg = arg.trim();
+    Ok(expander.value_of(arg)?.unwrap_or_else(|| arg.to_owned()))
+}
+
+fn bad(name: &str, args: &str, why: &str) -> Issue {
+    Issue::new(Code::BadFunction, format!("`${name}({args})`: {why}"))
+}
+
+fn number_or_text(
+    expander: &mut Expander<'_, '_>,
+    name: &str,
+    args: &str,
+) -> Result<String, Issue> {
+    let (arg, format) = match args.split_once(',') {
+        Some((arg, format)) if name != "EVAL" => (arg, Some(format)),
+        Some(_) | None => (args, None),
+    };
+    let text = resolve(expander, arg)?;
+    let parsed = Expr::parse(&text);
+    let value = match &parsed {
+        Ok(expr) => Scope::new(&ClassAd::new()).eval(expr),
+        Err(_) => Value::Error,
+    };
+    match name {
+        "INT" => {
+            let number = integer(&value).ok_or_else(|| bad(name, args, "not an integer"))?;
+            Ok(format.map_or_else(
+                || number.to_string(),
+                |format| printf(format, &Number::Int(number)),
+            ))
+        }
+        "REAL" => {
+            let number = real(&value).ok_or_else(|| bad(name, args, "not a number"))?;
+            Ok(format.map_or_else(
+                || format!("{number:?}"),
+                |format| printf(format, &Number::Real(number)),
+            ))
+        }
+        "STRING" => {
+            let text = value.as_str().map_or(text.clone(), str::to_owned);
+            Ok(format.map_or_else(
+                || text.clone(),
+                |format| printf(format, &Number::Text(&text)),
+            ))
+        }
+        _ => match (parsed, &value) {
+            (Err(error), _) => Err(bad(name, args, &error.to_string())),
+            (Ok(_), Value::Str(text)) => Ok(text.to_string()),
+            (Ok(_), value) => Ok(value.to_string()),
+        },
+    }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        Value::Bool(flag) => Some(i64::from(*flag)),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the fraction is dropped; the cast saturates"
+        )]
+        Value::Real(number) if number.is_finite() => Some(*number as i64),
+        Value::Real(_)
+        | Value::Undefined
+        | Value::Error
+        | Value::Str(_)
+        | Value::AbsTime { .. }
+        | Value::RelTime(_)
+        | Value::List(_)
+        | Value::Ad(_) => None,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a printed number, not a counted one"
+)]
+fn real(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Real(number) => Some(*number),
+        Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
+        Value::Undefined
+        | Value::Error
+        | Value::Str(_)
+        | Value::AbsTime { .. }
+        | Value::RelTime(_)
+        | Value::List(_)
+        | Value::Ad(_) => None,
+    }
+}
+
+/// `$ENV(name[:default])`: from the macro `ENV.name`, since no environment is read here.
+fn environment(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> {
+    let (name, default) = match args.split_once(':') {
+        Some((name, default)) => (name.trim(), Some(default)),
+        None => (args.trim(), None),
+    };
+    if let Some(value) = expander.value_of(&format!("ENV.{name}"))? {
+        return Ok(value);
+    }
+    match default {
+        Some(default) => Ok(default.to_owned()),
+        None => {
+            let message = format!("`$ENV({name})`: the submitter's environment is not read here");
+            let help =
+                format!("give a default, `$ENV({name}:…)`, or the value as the macro `ENV.{name}`");
+            Err(Issue::new(Code::EnvironmentMacro, message).help(help))
+        }
+    }
+}
+
+/// `$CHOICE(index,list)` or `$CHOICE(index,a,b,…)`.
+fn choice(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> {
+    let fail = |why: &str| bad("CHOICE", args, why);
+    let (index, list) = args
+        .split_once(',')
+        .ok_or_else(|| fail("an index and a list are needed"))?;
+    if index.contains('$') {
+        return Err(fail(
+            "the index is the name of a macro or a number, without `$()`",
+        ));
+    }
+    let index = resolve(expander, index)?;
+    // HTCondor reads an index that is no number, or a negative one, as 0.
+    let index = number_prefix(index.trim()).unwrap_or(0).max(0);
+    let list = match list.contains(',') {
+        true => list.to_owned(),
+        false => resolve(expander, list)?,
+    };
+    usize::try_from(index)
+        .ok()
+        .and_then(|index| list.split(',').nth(index))
+        .map(|choice| choice.trim().to_owned())
+        .ok_or_else(|| fail("the index is past the end of the list"))
+}
+
+/// `$SUBSTR(name,start[,length])`; negative numbers count from the end.
+fn substring(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> {
+    let fail = |why: &str| bad("SUBSTR", args, why);
+    let mut parts = args.splitn(3, ',');
+    let name = parts.next().unwrap_or_default().trim();
+    let text = expander.value_of(name)?.unwrap_or_default();
+    let mut number = |part: Option<&str>| -> Result<Option<i64>, Issue> {
+        let Some(part) = part else { return Ok(None) };
+        let text = resolve(expander, part)?;
+        let expr = Expr::parse(text.trim()).map_err(|error| fail(&error.to_string()))?;
+        let value = Scope::new(&ClassAd::new()).eval(&expr);
+        integer(&value)
+            .map(Some)
+            .ok_or_else(|| fail("start and length are integers"))
+    };
+    let start = number(parts.next())?.ok_or_else(|| fail("a start is needed"))?;
+    let length = number(parts.next())?;
+    let chars: Vec<char> = text.chars().collect();
+    let len = i64::try_from(chars.len()).unwrap_or(i64::MAX);
+    let start = if start < 0 {
+        len.saturating_add(start).max(0)
+    } else {
+        start.min(len)
+    };
+    let end = match length {
+        None => len,
+        Some(length) if length < 0 => len.saturating_add(length),
+        Some(length) => start.saturating_add(length).min(len),
+    };
+    let start = usize::try_from(start).unwrap_or(0);
+    let end = usize::try_from(end).unwrap_or(0);
+    Ok(chars
+        .get(start..end.max(start))
+        .unwrap_or_default()
+        .iter()
+        .collect())
+}
+
+/// `$BASENAME(name[,suffix])`.
+fn basename(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> {
+    let (name, suffix) = args.split_once(',').unwrap_or((args, ""));
+    let path = resolve(expander, name)?;
+    let base = path.rsplit('/').next().unwrap_or_default();
+    Ok(base.strip_suffix(suffix.trim()).unwrap_or(base).to_owned())
+}
+
+/// `$F[parts](path)`: p directory, d last directory, n name, x extension, b bare (no trailing
+/// slash, no leading dot), q quoted (a: single), w and u the slashes of Windows and Unix. `f`, the
+/// full path, stays as written: no directory is known here.
+fn path_parts(path: &str, parts: &str) -> String {
+    let has = |part: char| parts.contains(part);
+    let path = match path.len() >= 2 && path.starts_with('"') && path.ends_with('"') {
+        true => &path[1..path.len() - 1],
+        false => path,
+    };
+    let (dir, base) = path.split_at(path.rfind('/').map_or(0, |at| at + 1));
+    let (name, extension) = base.split_at(base.rfind('.').unwrap_or(base.len()));
+    let mut out = String::new();
+    if has('p') || has('d') || has('n') || has('x') {
+        if has('p') {
+            out.push_str(dir);
+        } else if has('d') {
+            let trimmed = dir.trim_end_matches('/');
+            out.push_str(&dir[trimmed.rfind('/').map_or(0, |at| at + 1)..]);
+        }
+        let ends_in_directory = !(has('n') || has('x'));
+        if has('n') {
+            out.push_str(name);
+        }
+        if has('x') {
+            let bare = has('b') && !has('n');
+            out.push_str(if bare {
+                extension.trim_start_matches('.')
+            } else {
+                extension
+            });
+        }
+        if has('b') && ends_in_directory {
+            out.truncate(out.trim_end_matches('/').len());
+        }
+    } else {
+        out.push_str(path);
+    }
+    if has('w') {
+        out = out.replace('/', "\\");
+    } else if has('u') {
+        out = out.replace('\\', "/");
+    }
+    match (has('q'), has('a')) {
+        (true, true) => format!("'{out}'"),
+        (true, false) => format!("\"{out}\""),
+        (false, _) => out,
+    }
+}
+
+fn random_choice(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> {
+    let list = match args.contains(',') {
+        true => args.to_owned(),
+        false => resolve(expander, args)?,
+    };
+    let choices: Vec<&str> = list.split(',').map(str::trim).collect();
+    let at = draw(expander, args) % choices.len() as u64;
+    let at = usize::try_from(at).unwrap_or(0);
+    Ok(choices[at].to_owned())
+}
+
+/// `$RANDOM_INTEGER(min,max[,step])`.
+fn random_integer(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> {
+    let fail = |why: &str| bad("RANDOM_INTEGER", args, why);
+    let mut numbers = Vec::new();
+    for part in args.split(',') {
+        let text = resolve(expander, part)?;
+        numbers.push(
+            text.trim()
+                .parse::<i64>()
+                .map_err(|_| fail("min, max and step are integers"))?,
+        );
+    }
+    let (min, max, step) = match numbers[..] {
+        [min, max] => (min, max, 1),
+        [min, max, step] => (min, max, step),
+        _ => return Err(fail("min and max are needed, a step may follow")),
+    };
+    if min > max || step < 1 {
+        return Err(fail("min is at most max, and the step at least 1"));
+    }
+    let choices =
+        u128::try_from((i128::from(max) - i128::from(min)) / i128::from(step)).unwrap_or(0) + 1;
+    let at = u128::from(draw(expander, args)) % choices;
+    let value = i128::from(min) + i128::try_from(at).unwrap_or(0) * i128::from(step);
+    Ok(value.to_string())
+}
+
+/// A number that depends on the proc and the text of the call alone (FNV-1a, then the finish of
+/// SplitMix64).
+fn draw(expander: &Expander<'_, '_>, text: &str) -> u64 {
+    let (cluster, proc) = expander.table.proc_ids();
+    let mut state = 0xcbf2_9ce4_8422_2325_u64;
+    let ids = cluster.to_le_bytes().into_iter().chain(proc.to_le_bytes());
+    for byte in ids.chain(text.bytes()) {
+        state = (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
+}
+
+/// The number that a text starts with.
+pub(crate) fn number_prefix(text: &str) -> Option<i64> {
+    let digits_at = usize::from(text.starts_with(['-', '+']));
+    let end = text[digits_at..]
+        .find(|c: char| !c.is_ascii_digit())
+        .map_or(text.len(), |end| digits_at + end);
+    text[..end].parse().ok()
+}
+
+enum Number<'a> {
+    Int(i64),
+    Real(f64),
+    Text(&'a str),
+}
+
+/// C's `printf` with one value. A conversion that does not fit the value is printed as it stands.
+fn printf(format: &str, value: &Number<'_>) -> String {
+    let Some(start) = format.find('%') else {
+        return format.to_owned();
+    };
+    let spec = &format[start + 1..];
+    let Some(end) = spec.find(|c: char| c.is_ascii_alphabetic()) else {
+        return format.to_owned();
+    };
+    let (flags, conversion, rest) = (&spec[..end], spec.as_bytes()[end], &spec[end + 1..]);
+    let (width, precision) = match flags.split_once('.') {
+        Some((width, precision)) => (width, precision.parse::<usize>().ok()),
+        None => (flags, None),
+    };
+    let left = width.contains('-');
+    let plus = width.contains('+');
+    let digits = width.trim_start_matches(['-', '+', ' ', '#']);
+    let zero = digits.starts_with('0') && !left;
+    let width = digits.parse::<usize>().unwrap_or(0).min(FORMAT_DIGITS_MAX);
+    let precision = precision.map(|precision| precision.min(FORMAT_DIGITS_MAX));
+    let mut body = match (value, conversion) {
+        (Number::Int(n), b'd' | b'i' | b'u') => n.to_string(),
+        (Number::Int(n), b'x') => format!("{n:x}"),
+        (Number::Int(n), b'X') => format!("{n:X}"),
+        (Number::Int(n), b'o') => format!("{n:o}"),
+        (Number::Real(n), b'f' | b'F') => format!("{n:.*}", precision.unwrap_or(6)),
+        (Number::Real(n), b'e' | b'E') => scientific(*n, precision.unwrap_or(6), conversion),
+        (Number::Real(n), b'g' | b'G') => general(*n, precision.unwrap_or(6)),
+        (Number::Text(text), b's') => text.chars().take(precision.unwrap_or(usize::MAX)).collect(),
+        (Number::Int(_) | Number::Real(_) | Number::Text(_), _) => return format.to_owned(),
+    };
+    if plus && !matches!(value, Number::Text(_)) && !body.starts_with('-') {
+        body.insert(0, '+');
+    }
+    let missing = width.saturating_sub(body.chars().count());
+    let padded = match (left, zero && !matches!(value, Number::Text(_))) {
+        (true, _) => format!("{body}{}", " ".repeat(missing)),
+        (false, true) => {
+            let sign = usize::from(body.starts_with(['-', '+']));
+            format!("{}{}{}", &body[..sign], "0".repeat(missing), &body[sign..])
+        }
+        (false, false) => format!("{}{body}", " ".repeat(missing)),
+    };
+    format!("{}{padded}{rest}", &format[..start])
+}
+
+/// `%e`: at least two digits in the exponent, with its sign.
+fn scientific(number: f64, precision: usize, conversion: u8) -> String {
+    let text = format!("{number:.precision$e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    format!("{mantissa}{}{sign}{digits:0>2}", char::from(conversion))
+}
+
+/// `%g`: the shorter of the two notations, without trailing zeros.
+fn general(number: f64, precision: usize) -> String {
+    let precision = precision.max(1);
+    let text = format!("{number:.*e}", precision - 1);
+    let exponent = text
+        .split_once('e')
+        .and_then(|(_, e)| e.parse::<i32>().ok())
+        .unwrap_or(0);
+    let plain = |text: String| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    };
+    let digits_max = i32::try_from(precision).unwrap_or(i32::MAX);
+    if exponent < -4 || exponent >= digits_max {
+        let text = scientific(number, precision - 1, b'e');
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "+00"));
+        return format!("{}e{exponent}", plain(mantissa.to_owned()));
+    }
+    let decimals = usize::try_from(digits_max - 1 - exponent).unwrap_or(0);
+    plain(format!("{number:.decimals$}"))
+}

@@ -1,0 +1,463 @@
+//! From a description under macros to one job: expands, checks and collects what is wrong.
+//!
+//! The fields and the ad are filled from the same values, so they cannot disagree.
+
+use std::collections::BTreeSet;
+
+use classad::{ClassAd, Expr, Scope, Value};
+
+use super::commands::{self, COMMANDS, Support, ValueKind};
+use super::expand::{self, Expander};
+use super::run::{self, Assigned, Proc, Run};
+use super::spec::JobSpec;
+use super::{Macros, Place, StatementKind, Submit};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::source::Span;
+
+mod fill;
+mod resources;
+
+/// Expands all of a job; see [`Submit::expand`]. `None` only together with an error.
+pub(super) fn expand(
+    submit: &Submit,
+    macros: &Macros,
+    cluster: u32,
+    proc: u32,
+    row: &[String],
+    diagnostics: &mut Diagnostics,
+) -> Option<JobSpec> {
+    let run = prepare(submit, macros, cluster, proc, row, diagnostics)?;
+    let mut job = Job::new(submit, &run, diagnostics);
+    Some(fill::spec(&mut job, cluster, proc))
+}
+
+/// See [`Submit::check`].
+pub(super) fn check(submit: &Submit, macros: &Macros) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    let row = match run::procs(submit, macros) {
+        Ok(items) => items.row(0).to_vec(),
+        Err(found) => {
+            diagnostics.append(found);
+            return diagnostics;
+        }
+    };
+    if let Some(run) = prepare(submit, macros, 0, 0, &row, &mut diagnostics) {
+        let mut job = Job::new(submit, &run, &mut diagnostics);
+        job.reports_undefined = ReportUndefined::Yes;
+        fill::spec(&mut job, 0, 0);
+        unknown_commands(submit, &run, &mut diagnostics);
+    }
+    diagnostics
+}
+
+/// See [`Submit::value`].
+pub(super) fn value(
+    submit: &Submit,
+    name: &str,
+    macros: &Macros,
+    cluster: u32,
+    proc: u32,
+    row: &[String],
+) -> Result<Option<String>, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let Some(run) = prepare(submit, macros, cluster, proc, row, &mut diagnostics) else {
+        return Err(diagnostics);
+    };
+    let mut job = Job::new(submit, &run, &mut diagnostics);
+    let text = job.text(&[name]).map(|found| found.text);
+    if diagnostics.has_errors() {
+        Err(diagnostics)
+    } else {
+        Ok(text)
+    }
+}
+
+fn prepare<'a>(
+    submit: &'a Submit,
+    macros: &'a Macros,
+    cluster: u32,
+    proc: u32,
+    row: &'a [String],
+    diagnostics: &mut Diagnostics,
+) -> Option<Run<'a>> {
+    let mut run = run::run(submit, macros, diagnostics);
+    match run::shape(&run) {
+        Ok((vars, count_per_item)) => {
+            run.table.set_proc(Proc {
+                cluster,
+                proc,
+                vars,
+                row,
+                count_per_item,
+            });
+            Some(run)
+        }
+        Err(issue) => {
+            let place = run.queue.map(|(_, place)| place).unwrap_or(START);
+            diagnostics.push(submit.issue(issue, place));
+            None
+        }
+    }
+}
+
+/// What is said of a description as a whole.
+const START: Place = Place {
+    source: 0,
+    span: Span { start: 0, end: 0 },
+};
+
+/// A job being put together.
+pub(super) struct Job<'r, 'a> {
+    submit: &'a Submit,
+    run: &'r Run<'a>,
+    pub diagnostics: &'r mut Diagnostics,
+    pub ad: ClassAd,
+    reports_undefined: ReportUndefined,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReportUndefined {
+    Yes,
+    No,
+}
+
+/// The expanded value of a command, and where it was written.
+pub(super) struct Text<'r, 'a> {
+    /// The command's own name for itself.
+    pub name: &'static str,
+    pub text: String,
+    assigned: Option<&'r Assigned<'a>>,
+    place: Place,
+}
+
+impl<'r, 'a> Job<'r, 'a> {
+    fn new(submit: &'a Submit, run: &'r Run<'a>, diagnostics: &'r mut Diagnostics) -> Self {
+        Self {
+            submit,
+            run,
+            diagnostics,
+            ad: ClassAd::new(),
+            reports_undefined: ReportUndefined::No,
+        }
+    }
+
+    /// The value of a command under the first of its names that has one; empty values are none.
+    pub fn command(&mut self, names: &'static [&'static str]) -> Option<Text<'r, 'a>> {
+        let mut found = self.text(names)?;
+        found.name = names[0];
+        (!found.text.is_empty()).then_some(found)
+    }
+
+    fn text(&mut self, names: &[&str]) -> Option<Text<'r, 'a>> {
+        let name = names
+            .iter()
+            .find(|name| self.run.table.get(name).is_some())?;
+        let raw = self.run.table.get(name)?;
+        let assigned = self.run.table.assigned(name);
+        let text = self.expanded(
+            &raw,
+            assigned.map_or(self.anywhere(), |assigned| assigned.place),
+        )?;
+        let place = assigned.map_or(self.anywhere(), |assigned| assigned.place);
+        Some(Text {
+            name: "",
+            text: text.trim().to_owned(),
+            assigned,
+            place,
+        })
+    }
+
+    /// Where to point when a value came from outside of the description: to the statement that
+    /// makes jobs.
+    fn anywhere(&self) -> Place {
+        self.run.queue.map_or(START, |(_, place)| place)
+    }
+
+    fn expanded(&mut self, raw: &str, place: Place) -> Option<String> {
+        if !raw.contains('$') {
+            return Some(raw.to_owned());
+        }
+        let mut expander = Expander::new(&self.run.table);
+        let result = expander.expand(raw);
+        let (undefined, unknown) = (expander.undefined, expander.unknown_functions);
+        if self.reports_undefined == ReportUndefined::Yes {
+            self.report_undefined(&undefined, &unknown, place);
+        }
+        result
+            .map_err(|issue| self.diagnostics.push(self.submit.issue(issue, place)))
+            .ok()
+    }
+
+    fn report_undefined(&mut self, undefined: &[String], unknown: &[String], place: Place) {
+        for name in undefined {
+            let known: Vec<&str> = self
+                .run
+                .table
+                .all_assigned()
+                .map(|assigned| assigned.assign.name.as_str())
+                .collect();
+            let given = self.run.table.given_names();
+            let suggestion = did_you_mean(name, known.into_iter().chain(given));
+            let message = format!("`$({name})` is defined nowhere and expands to nothing");
+            let place = self.submit.place_of(&format!("$({name}"), place);
+            let mut diagnostic = self
+                .submit
+                .at(Code::UndefinedMacro, place, message)
+                .warning();
+            diagnostic = match suggestion {
+                Some(_) => diagnostic.suggest(suggestion),
+                None => diagnostic.help(format!("write `$({name}:)` if nothing is meant")),
+            };
+            self.diagnostics.push(diagnostic);
+        }
+        for name in unknown {
+            let message = format!("`${name}(…)` is no macro function; it stays as it stands");
+            let diagnostic = self
+                .submit
+                .at(Code::UnsupportedFunction, place, message)
+                .warning();
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Reports what is wrong with a command's value, pointing at the value.
+    pub fn bad(&mut self, text: &Text<'_, '_>, code: Code, message: String) {
+        let diagnostic = self.at_value(text, code, message);
+        self.diagnostics.push(diagnostic);
+    }
+
+    pub fn at_value(&self, text: &Text<'_, '_>, code: Code, message: String) -> Diagnostic {
+        let place = match text.assigned {
+            Some(assigned) => value_place(assigned, 0, assigned.assign.value.len()),
+            None => text.place,
+        };
+        self.submit.at(code, place, message)
+    }
+
+    /// Warns of a command that is there without a value, which means `all` where `none` may be
+    /// meant.
+    fn empty(&mut self, name: &str, all: &str, none: &str, meant: &str) {
+        let assigned = self.run.table.assigned(name);
+        if let Some(assigned) = assigned.filter(|assigned| assigned.value.is_empty()) {
+            let message = format!("`{name}` without a value means {all}");
+            let diagnostic = self
+                .submit
+                .at(Code::BadValue, assigned.place, message)
+                .warning();
+            self.diagnostics
+                .push(diagnostic.help(format!("write `{name} = {none}` for {meant}")));
+        }
+    }
+
+    /// Reports an error at the statement that makes jobs.
+    pub fn missing(&mut self, code: Code, message: &str) -> Diagnostic {
+        self.submit.at(code, self.anywhere(), message.to_owned())
+    }
+
+    /// A command's value as an expression; what does not parse is reported at its place.
+    pub fn expression(&mut self, text: &Text<'_, '_>) -> Option<Expr> {
+        match Expr::parse(&text.text) {
+            Ok(expr) => Some(expr),
+            Err(error) => {
+                let message = format!("`{}`: {}", text.name, error.message);
+                let exact = text.assigned.filter(|assigned| assigned.value == text.text);
+                let mut diagnostic = match exact {
+                    Some(assigned) => {
+                        let end = text.text[error.offset.min(text.text.len())..]
+                            .chars()
+                            .next()
+                            .map_or(error.offset, |c| error.offset + c.len_utf8());
+                        let place = value_place(assigned, error.offset, end);
+                        self.submit.at(Code::BadExpression, place, message)
+                    }
+                    None => self
+                        .at_value(text, Code::BadExpression, message)
+                        .help(format!("the value expands to `{}`", text.text)),
+                };
+                if let Some(expected) = error.expected {
+                    diagnostic = diagnostic.expected(expected);
+                }
+                self.diagnostics.push(diagnostic);
+                None
+            }
+        }
+    }
+
+    /// A command's value as an expression and the number it is, without any machine.
+    pub fn number(&mut self, text: &Text<'_, '_>) -> Option<(Expr, Value)> {
+        let expr = self.expression(text)?;
+        let value = Scope::new(&self.ad).eval(&expr);
+        Some((expr, value))
+    }
+
+    /// The names assigned under a prefix, by the whole lower-case name, with their expanded values.
+    pub fn under(&mut self, prefix: &'static str) -> Vec<(String, Text<'r, 'a>)> {
+        let run = self.run;
+        let mut found = Vec::new();
+        for assigned in run.table.assigned_under(prefix) {
+            if let Some(text) = self.expanded(&assigned.value, assigned.place) {
+                let text = text.trim().to_owned();
+                let text = Text {
+                    name: "",
+                    text,
+                    assigned: Some(assigned),
+                    place: assigned.place,
+                };
+                found.push((assigned.assign.name[prefix.len()..].to_owned(), text));
+            }
+        }
+        for (name, value) in run.table.given_under(prefix) {
+            let place = self.anywhere();
+            if let Some(text) = self.expanded(value, place) {
+                let text = Text {
+                    name: "",
+                    text,
+                    assigned: None,
+                    place,
+                };
+                found.push((name[prefix.len()..].to_owned(), text));
+            }
+        }
+        found
+    }
+
+    pub fn built_in(&self, name: &str) -> String {
+        self.run.table.get(name).unwrap_or_default().into_owned()
+    }
+}
+
+/// The place of some bytes of an assigned value.
+fn value_place(assigned: &Assigned<'_>, start: usize, end: usize) -> Place {
+    let map = &assigned.assign.map;
+    let first = super::parse::source_at(map, start);
+    let last = if end > start {
+        super::parse::source_at(map, end - 1) + 1
+    } else {
+        first
+    };
+    Place {
+        source: assigned.place.source,
+        span: Span::new(first, last.max(first)),
+    }
+}
+
+/// Names that are assigned, are no commands, and that nothing uses.
+fn unknown_commands(submit: &Submit, run: &Run<'_>, diagnostics: &mut Diagnostics) {
+    let used = used_names(submit);
+    for assigned in run.table.all_assigned() {
+        let (key, name) = (&assigned.assign.key, &assigned.assign.name);
+        if key.starts_with("my.") || used.contains(key) {
+            continue;
+        }
+        let place = assigned.place;
+        match commands::support(key) {
+            Some(Support::Full | Support::Moot) => {}
+            Some(Support::Kept { attribute, .. }) => {
+                let message =
+                    format!("`{name}` is kept as `{attribute}`, and nothing acts upon it yet");
+                diagnostics.push(
+                    submit
+                        .at(Code::IgnoredSubmitCommand, place, message)
+                        .warning(),
+                );
+            }
+            // Refused where the job is put together.
+            Some(Support::Refused) => {}
+            None => {
+                let suggestion = did_you_mean(key, COMMANDS.iter().map(|(known, _)| *known));
+                if key.starts_with("request_") && suggestion.is_none() {
+                    continue;
+                }
+                let message = format!("`{name}` is no submit command, and no macro uses it");
+                let diagnostic = submit
+                    .at(Code::UnknownSubmitCommand, place, message)
+                    .warning();
+                diagnostics.push(diagnostic.suggest(suggestion));
+            }
+        }
+    }
+}
+
+/// Every name that some value, condition or queue statement uses, in lower case.
+fn used_names(submit: &Submit) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for statement in submit.statements() {
+        let text = match &statement.kind {
+            StatementKind::Assign(assign) => &assign.value,
+            StatementKind::If(condition) | StatementKind::Elif(condition) => {
+                if let Some(name) = condition.split_whitespace().last() {
+                    used.insert(name.to_ascii_lowercase());
+                }
+                condition
+            }
+            StatementKind::Error(text) | StatementKind::Warning(text) => text,
+            StatementKind::Queue(queue) => {
+                used.extend(queue.body.iter().flat_map(|line| names(line)));
+                &queue.args
+            }
+            StatementKind::Else | StatementKind::Endif => continue,
+        };
+        used.extend(names(text));
+    }
+    used
+}
+
+fn names(text: &str) -> impl Iterator<Item = String> {
+    expand::names_in(text).map(str::to_ascii_lowercase)
+}
+
+/// Puts the commands that are only kept into the ad, and refuses those that change what a job is.
+fn kept(job: &mut Job<'_, '_>) {
+    for (name, support) in COMMANDS {
+        let names = std::slice::from_ref(name);
+        match support {
+            Support::Full | Support::Moot => {}
+            Support::Refused => {
+                if let Some(text) = job.command(names) {
+                    let message = format!("`{name}` is not supported yet");
+                    job.bad(&text, Code::UnsupportedSubmitCommand, message);
+                }
+            }
+            Support::Kept { attribute, value } => {
+                if let Some(text) = job.command(names) {
+                    keep(job, attribute, *value, &text);
+                }
+            }
+        }
+    }
+}
+
+fn keep(job: &mut Job<'_, '_>, attribute: &str, kind: ValueKind, text: &Text<'_, '_>) {
+    match kind {
+        ValueKind::Expression => {
+            if let Some(expr) = job.expression(text) {
+                job.ad.insert(attribute, expr);
+            }
+        }
+        ValueKind::Text => job
+            .ad
+            .insert(attribute, super::values::unquoted(&text.text)),
+        ValueKind::Boolean => match super::values::boolean(&text.text) {
+            Some(value) => job.ad.insert(attribute, value),
+            None => {
+                let message = format!("`{}` is neither true nor false", text.text);
+                job.bad(text, Code::BadValue, message);
+            }
+        },
+    }
+}
+
+impl Submit {
+    /// The first place of a text inside of a statement, or the statement.
+    fn place_of(&self, needle: &str, place: Place) -> Place {
+        let found = self.sources.get(place.source as usize).and_then(|source| {
+            let (start, end) = (place.span.start as usize, place.span.end as usize);
+            let at = source.text.get(start..end)?.find(needle)?;
+            Some(Span::new(start + at, start + at + needle.len() + 1))
+        });
+        Place {
+            span: found.unwrap_or(place.span),
+            ..place
+        }
+    }
+}
