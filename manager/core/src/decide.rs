@@ -1,0 +1,147 @@
+//! Decisions: what a command means, given the state. They read the queue and change nothing.
+
+mod act;
+mod lease;
+mod report;
+mod session;
+mod submit;
+mod trial;
+
+pub(crate) use trial::params_json;
+
+use proto::nouns::{JobId, Now, ToWorker, VacateReason};
+
+use crate::command::{Command, DrainState, Refusal, Reply};
+use crate::effect::Effect;
+use crate::event::{Event, Soft};
+use crate::job::{Cluster, HoldCode, ProcState};
+use crate::queue::Queue;
+use crate::run::RunState;
+
+/// What a command leads to.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+    pub reply: Reply,
+}
+
+/// Decides a command.
+///
+/// # Errors
+/// Why it is not carried out.
+pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decision, Refusal> {
+    match command {
+        Command::SubmitCluster(new) => submit::cluster(queue, now, *new),
+        Command::SubmitRun(new) => submit::run(queue, *new),
+        Command::Session {
+            worker,
+            session,
+            message,
+        } => session::message(queue, &worker, session, message),
+        Command::Disconnected { worker, session } => {
+            Ok(session::disconnected(queue, worker, session))
+        }
+        Command::Suggested {
+            run,
+            node,
+            first,
+            points,
+        } => Ok(trial::suggested(queue, run, node, first, points)),
+        Command::Landed { job, result } => Ok(report::landed(queue, job, result)),
+        Command::Act {
+            act,
+            subject,
+            reason,
+        } => act::act(queue, act, subject, &reason),
+        Command::Drain { worker, drain } => {
+            let Some(entry) = queue.pool.workers.get(&worker) else {
+                return Err(Refusal::UnknownWorker { worker });
+            };
+            let running = u32::try_from(entry.carves.len()).unwrap_or(u32::MAX);
+            let reply = match drain {
+                DrainState::Drained => Reply::Drained { running },
+                DrainState::Open => Reply::Done,
+            };
+            Ok(Decision::new(vec![Event::WorkerDrained { worker, drain }]).reply(reply))
+        }
+        Command::Tick => Ok(lease::expire(queue, now)),
+    }
+}
+
+/// What a restart takes up again, besides what the agenda finds.
+pub(crate) fn recovery(queue: &Queue) -> (Vec<Event>, Vec<Effect>) {
+    let mut events = Vec::new();
+    let mut effects = Vec::new();
+    for cluster in queue.clusters.values() {
+        for (&proc, record) in &cluster.procs {
+            let job = JobId {
+                cluster: cluster.id,
+                proc,
+            };
+            match &record.state {
+                ProcState::Running { .. } => events.push(Event::Soft(Soft::ClaimKept { job })),
+                ProcState::Landing { .. } => effects.extend(queue.land(job)),
+                ProcState::Idle
+                | ProcState::Held { .. }
+                | ProcState::Completed { .. }
+                | ProcState::Removed { .. } => {}
+            }
+        }
+    }
+    for run in queue
+        .runs
+        .values()
+        .filter(|run| run.state == RunState::Running)
+    {
+        effects.extend(
+            run.studies
+                .keys()
+                .filter_map(|node| queue.keep_best(run.id, *node)),
+        );
+    }
+    (events, effects)
+}
+
+// === impl Decision ===
+
+impl Decision {
+    pub(crate) fn new(events: Vec<Event>) -> Decision {
+        Decision {
+            events,
+            effects: Vec::new(),
+            reply: Reply::Done,
+        }
+    }
+
+    pub(crate) fn reply(self, reply: Reply) -> Decision {
+        Decision { reply, ..self }
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// A job that cannot be run as it is: one of a DAG fails its node, any other is held for
+    /// somebody to mend it.
+    pub(crate) fn unfit(&self, job: JobId, code: HoldCode, reason: String) -> Event {
+        match self.clusters.get(&job.cluster).and_then(Cluster::node) {
+            Some(_) => Event::JobRemoved { job, reason },
+            None => Event::JobHeld { job, code, reason },
+        }
+    }
+
+    /// Asks the worker to stop a running job.
+    pub(crate) fn ask_to_stop(&self, job: JobId, reason: VacateReason) -> Option<Effect> {
+        let (_, proc) = self.job(job)?;
+        let ProcState::Running { claim, worker, .. } = proc.state else {
+            return None;
+        };
+        let session = self.pool.workers.get(&worker)?.session?;
+        Some(Effect::Tell {
+            worker,
+            session,
+            message: ToWorker::Vacate { claim, reason },
+        })
+    }
+}

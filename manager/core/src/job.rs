@@ -1,0 +1,421 @@
+//! Jobs: clusters of procs, and what state each proc is in.
+//!
+//! A cluster of a million idle procs is one record: a proc gets a [`Proc`] of its own when
+//! something happens to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dags::dag::NodeKind;
+use dags::submit::{Items, JobSpec, Macros, Submit};
+use proto::nouns::{ClaimId, JobId, Report, WorkerName};
+use serde::{Deserialize, Serialize};
+
+use crate::event::Taken;
+use crate::queue::{Place, Queue};
+
+/// A cluster: jobs from one submit description under one set of macros.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    pub id: u32,
+    pub owner: String,
+    pub submitted_ms: u64,
+    pub source: Source,
+    /// The description, of a user's cluster. A node's is its DAG's. Immutable, in a record of its
+    /// own.
+    #[serde(skip)]
+    pub submit: Option<Arc<Submit>>,
+    /// What the paths of its description are relative to, itself relative to the workspace.
+    pub dir: String,
+    pub macros: Macros,
+    /// Number of procs. Grows only in a study's cluster, by one for each trial.
+    pub count: u32,
+    /// All procs from here on that have no [`Proc`] are idle and were never touched.
+    pub fresh_from: u32,
+    /// Those that something happened to.
+    #[serde(skip)]
+    pub procs: BTreeMap<u32, Proc>,
+    /// Item rows of the queue statement, derived from the description and the macros.
+    #[serde(skip)]
+    pub(crate) items: Option<Arc<Items>>,
+    #[serde(skip)]
+    pub(crate) tally: Tally,
+    /// Touched procs that are idle.
+    #[serde(skip)]
+    pub(crate) idle: BTreeSet<u32>,
+    /// Where the negotiator goes on looking among the idle, when it could not look at all of them
+    /// at once.
+    #[serde(skip)]
+    pub(crate) look_from: u32,
+    /// The place among the waiting: job priority, then the longest remaining way through the DAG.
+    #[serde(skip)]
+    pub(crate) precedence: (i64, u32),
+    /// Its entry among the waiting.
+    #[serde(skip)]
+    pub(crate) placed: Option<Place>,
+}
+
+/// Where a cluster comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// A submit description that somebody submitted.
+    User,
+    /// A job node of a DAG run.
+    Node { run: u32, node: u32 },
+    /// A study node of a DAG run: proc n is trial n.
+    Study { run: u32, node: u32 },
+}
+
+/// A proc that something happened to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proc {
+    pub state: ProcState,
+    /// When it entered this state.
+    pub since_ms: u64,
+    /// Starts so far.
+    pub attempts: u32,
+    /// Of those, the ones that counted against `max_retries`.
+    pub retries: u32,
+    /// Workers that could not start it, once for each time. Others are preferred.
+    pub faulted_on: Vec<WorkerName>,
+}
+
+/// HTCondor's job states, with what is known in each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ProcState {
+    Idle,
+    /// Claimed: staging or running on a worker.
+    Running {
+        claim: ClaimId,
+        worker: WorkerName,
+        phase: Phase,
+        taken: Taken,
+        gpus: Vec<String>,
+    },
+    /// Its result is accepted; its files are being put where the user asked.
+    Landing {
+        ending: Box<Ending>,
+    },
+    Held {
+        code: HoldCode,
+        reason: String,
+        /// Of a job that ran to its end, and whose files could not be written.
+        ending: Option<Box<Ending>>,
+    },
+    Completed {
+        ending: Box<Ending>,
+    },
+    Removed {
+        reason: String,
+    },
+}
+
+/// How far a claimed job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    Staging,
+    Executing,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ending {
+    pub worker: WorkerName,
+    pub report: Report,
+    /// Why it counts as failed; nothing if it succeeded.
+    pub failure: Option<String>,
+}
+
+/// HTCondor's hold codes, those that occur here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HoldCode {
+    UserRequest,
+    FailedToCreateProcess,
+    TransferOutput,
+    TransferInput,
+    /// The description says `hold = true`.
+    SubmittedOnHold,
+    /// Too many workers could not start it.
+    WorkerFaults,
+}
+
+/// How many procs of a cluster are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub idle: u32,
+    pub running: u32,
+    pub held: u32,
+    pub completed: u32,
+    pub removed: u32,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The cluster or DAG run whose workspace and records these are.
+    pub fn top(&self) -> u32 {
+        match self.source {
+            Source::User => self.id,
+            Source::Node { run, .. } | Source::Study { run, .. } => run,
+        }
+    }
+
+    /// The DAG run and node that this cluster works for.
+    pub fn node(&self) -> Option<(u32, u32)> {
+        match self.source {
+            Source::User => None,
+            Source::Node { run, node } | Source::Study { run, node } => Some((run, node)),
+        }
+    }
+
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Whether nothing of it will ever run again.
+    pub fn ended(&self) -> bool {
+        self.tally.completed + self.tally.removed == self.count
+    }
+
+    /// How many procs are untouched.
+    pub fn fresh_count(&self) -> u64 {
+        u64::from(self.count).saturating_sub(self.procs.len() as u64)
+    }
+
+    /// The first idle proc from a number on.
+    pub(crate) fn next_idle(&self, from: u32) -> Option<u32> {
+        let touched = self.idle.range(from..).next().copied();
+        let mut untouched =
+            (from.max(self.fresh_from)..self.count).filter(|proc| !self.procs.contains_key(proc));
+        [touched, untouched.next()].into_iter().flatten().min()
+    }
+
+    /// Untouched procs, in order: ranges of numbers without a record.
+    pub fn fresh(&self) -> impl Iterator<Item = u32> + '_ {
+        (self.fresh_from..self.count).filter(|proc| !self.procs.contains_key(proc))
+    }
+
+    /// The proc's own record, or what an untouched one would say.
+    pub fn proc(&self, proc: u32) -> Option<Proc> {
+        if proc >= self.count {
+            return None;
+        }
+        Some(
+            self.procs
+                .get(&proc)
+                .cloned()
+                .unwrap_or_else(|| Proc::fresh(self.submitted_ms)),
+        )
+    }
+
+    /// Rebuilds what is derived from the records.
+    pub(crate) fn derive(&mut self) {
+        self.tally = Tally {
+            idle: self.count,
+            ..Tally::default()
+        };
+        self.idle.clear();
+        for (number, proc) in &self.procs {
+            self.tally.idle -= 1;
+            *self.tally.of(&proc.state) += 1;
+            if proc.state == ProcState::Idle {
+                self.idle.insert(*number);
+            }
+        }
+    }
+}
+
+/// A seed of the trial's own, for jobs that draw: below 2^31, so that every language can hold it.
+fn trial_seed(study: &str, trial: u32) -> u32 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(study.as_bytes());
+    hasher.update(&trial.to_le_bytes());
+    let hash = hasher.finalize();
+    let head = hash
+        .as_bytes()
+        .first_chunk::<4>()
+        .expect("a hash has 32 bytes");
+    u32::from_le_bytes(*head) >> 1
+}
+
+// === impl Proc ===
+
+impl Proc {
+    pub(crate) fn fresh(since_ms: u64) -> Proc {
+        Proc {
+            state: ProcState::Idle,
+            since_ms,
+            attempts: 0,
+            retries: 0,
+            faulted_on: Vec::new(),
+        }
+    }
+
+    /// The claim it runs under.
+    pub fn claim(&self) -> Option<ClaimId> {
+        match &self.state {
+            ProcState::Running { claim, .. } => Some(*claim),
+            ProcState::Idle
+            | ProcState::Landing { .. }
+            | ProcState::Held { .. }
+            | ProcState::Completed { .. }
+            | ProcState::Removed { .. } => None,
+        }
+    }
+
+    /// How it ended, while its files are being written.
+    pub(crate) fn landing(&self) -> Option<&Ending> {
+        match &self.state {
+            ProcState::Landing { ending } => Some(ending),
+            ProcState::Idle
+            | ProcState::Running { .. }
+            | ProcState::Held { .. }
+            | ProcState::Completed { .. }
+            | ProcState::Removed { .. } => None,
+        }
+    }
+
+    /// How it ended, once it did by itself.
+    pub fn ending(&self) -> Option<&Ending> {
+        match &self.state {
+            ProcState::Landing { ending } | ProcState::Completed { ending } => Some(ending),
+            ProcState::Idle
+            | ProcState::Running { .. }
+            | ProcState::Held { .. }
+            | ProcState::Removed { .. } => None,
+        }
+    }
+}
+
+// === impl ProcState ===
+
+impl ProcState {
+    /// HTCondor's name for the state.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ProcState::Idle => "Idle",
+            ProcState::Running { .. } | ProcState::Landing { .. } => "Running",
+            ProcState::Held { .. } => "Held",
+            ProcState::Completed { .. } => "Completed",
+            ProcState::Removed { .. } => "Removed",
+        }
+    }
+
+    /// HTCondor's number for the state (`JobStatus`).
+    pub fn number(&self) -> i64 {
+        match self {
+            ProcState::Idle => 1,
+            ProcState::Running { .. } | ProcState::Landing { .. } => 2,
+            ProcState::Removed { .. } => 3,
+            ProcState::Completed { .. } => 4,
+            ProcState::Held { .. } => 5,
+        }
+    }
+
+    /// Whether it will never change again.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            ProcState::Completed { .. } | ProcState::Removed { .. }
+        )
+    }
+}
+
+// === impl HoldCode ===
+
+impl HoldCode {
+    /// HTCondor's `HoldReasonCode`.
+    pub fn number(self) -> i32 {
+        match self {
+            HoldCode::UserRequest => 1,
+            HoldCode::FailedToCreateProcess => 6,
+            HoldCode::TransferOutput => 12,
+            HoldCode::TransferInput => 13,
+            HoldCode::SubmittedOnHold => 15,
+            HoldCode::WorkerFaults => 21,
+        }
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    pub(crate) fn of(&mut self, state: &ProcState) -> &mut u32 {
+        match state {
+            ProcState::Idle => &mut self.idle,
+            ProcState::Running { .. } | ProcState::Landing { .. } => &mut self.running,
+            ProcState::Held { .. } => &mut self.held,
+            ProcState::Completed { .. } => &mut self.completed,
+            ProcState::Removed { .. } => &mut self.removed,
+        }
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// The proc's record and its cluster.
+    pub fn job(&self, job: JobId) -> Option<(&Cluster, Proc)> {
+        let cluster = self.clusters.get(&job.cluster)?;
+        Some((cluster, cluster.proc(job.proc)?))
+    }
+
+    /// The record of a job that something happened to.
+    pub(crate) fn touched(&self, job: JobId) -> Option<&Proc> {
+        self.clusters.get(&job.cluster)?.procs.get(&job.proc)
+    }
+
+    /// The description that a cluster's jobs are expanded from.
+    pub(crate) fn submit_of<'a>(&'a self, cluster: &'a Cluster) -> &'a Submit {
+        match cluster.source {
+            Source::User => cluster
+                .submit
+                .as_deref()
+                .expect("a user's cluster has its description"),
+            Source::Node { run, node } | Source::Study { run, node } => {
+                let run = self
+                    .runs
+                    .get(&run)
+                    .expect("a run outlives the clusters of its nodes");
+                run.dag.submit_of(node)
+            }
+        }
+    }
+
+    /// The job's specification, expanded anew.
+    ///
+    /// # Errors
+    /// What is wrong with the description under the job's macros, in words.
+    pub fn spec(&self, cluster: &Cluster, proc: u32) -> Result<JobSpec, String> {
+        let mut macros = cluster.macros.clone();
+        if let Source::Study { run, node } = cluster.source {
+            self.trial_macros(run, node, proc, &mut macros);
+        }
+        let row = match &cluster.items {
+            Some(items) => items.row(proc),
+            None => &[],
+        };
+        self.submit_of(cluster)
+            .expand(&macros, cluster.id, proc, row)
+            .map_err(|diagnostics| diagnostics.to_string())
+    }
+
+    fn trial_macros(&self, run: u32, node: u32, trial: u32, macros: &mut Macros) {
+        let trials = self.runs.get(&run).and_then(|run| run.studies.get(&node));
+        let params = trials.and_then(|study| study.trials.get(trial as usize));
+        for (name, value) in params.iter().flat_map(|trial| &trial.params) {
+            macros.insert(name, value);
+        }
+        let name = self.runs.get(&run).map_or("", |run| run.node_name(node));
+        macros.insert("trial", trial);
+        macros.insert("study", name);
+        macros.insert("seed", trial_seed(name, trial));
+    }
+
+    /// Whether a node of a DAG is a study.
+    pub(crate) fn is_study(&self, run: u32, node: u32) -> bool {
+        self.runs
+            .get(&run)
+            .is_some_and(|run| matches!(run.dag.nodes[node as usize].kind, NodeKind::Study { .. }))
+    }
+}

@@ -1,0 +1,48 @@
+//! The queue as a pure state machine: clusters and procs, DAG runs, studies, claims, the
+//! negotiator, and why a job waits. Nothing here can wait, read a clock, draw a random number, open
+//! a file or reach a network.
+//!
+//! A shell owns one [`Queue`] and does four things with it, in this order, for each [`Command`] or
+//! group of them:
+//!
+//! 1. [`Queue::step`] decides events and applies them;
+//! 2. [`Queue::take_changes`] gives the records that changed, which are made durable;
+//! 3. the [`Reply`] is sent to whoever asked;
+//! 4. the [`Effect`]s are done.
+//!
+//! [`Queue::apply`] is the only function that changes state. After a crash [`Queue::restore`]
+//! rebuilds the same state from the records, and [`Queue::recover`] says what was under way.
+#![deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+#![forbid(unsafe_code)]
+
+mod agenda;
+mod apply;
+mod command;
+mod decide;
+mod effect;
+mod event;
+mod explain;
+mod job;
+mod journal;
+mod negotiator;
+mod order;
+mod pool;
+mod queue;
+mod record;
+mod run;
+mod study;
+mod workspace;
+
+pub use command::{Act, Command, DrainState, NewCluster, NewRun, Refusal, Reply};
+pub use effect::{Effect, Landing, Question};
+pub use event::{Event, Lands, NodeEnd, Requeue, Soft, Taken, TrialEnd};
+pub use explain::{ClauseCount, Why};
+pub use job::{Cluster, Ending, HoldCode, Phase, Proc, ProcState, Source, Tally};
+pub use journal::{Row, RowKind, exit_of};
+pub use order::declared_outputs;
+pub use pool::{Carve, Pool, Worker};
+pub use queue::{Limits, Queue, Step, WakeReason};
+pub use record::{Changes, RecordKey, RestoreError};
+pub use run::{Node, NodeCounts, NodeState, Run, RunState};
+pub use study::{Params, Study, Trial, TrialState};
+pub use workspace::{Delivery, Workspace};
