@@ -1,0 +1,138 @@
+//! What this machine has, as the offer that is advertised: facts of the host, GPUs, and what the
+//! administrator wants said. Carving (what is free, which GPUs a slot gets) is the manager's; no
+//! attribute of it is made here.
+
+mod gpus;
+
+use std::path::PathBuf;
+
+use classad::{ClassAd, Expr};
+use nix::sys::statvfs::statvfs;
+use proto::nouns::{Offer, WorkerName};
+use thiserror::Error;
+
+pub use gpus::{GpuAd, SIMULATED_GPUS_MAX, simulated};
+
+use crate::settings::VERSION;
+
+/// What was asked for, by flag or configuration.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub host: String,
+    pub name: WorkerName,
+    /// The directory whose file system's free space is offered.
+    pub state_dir: PathBuf,
+    pub cpus: Option<u32>,
+    pub memory_mib: Option<u64>,
+    /// Which jobs the machine takes. Default: any.
+    pub requirements: Option<Expr>,
+    pub rank: Option<Expr>,
+    /// Put into the ad last; the later of two of one name counts.
+    pub attributes: Vec<(String, Expr)>,
+    /// Each `MODEL:N`; when there are any, real GPUs are not looked for.
+    pub simulate_gpus: Vec<String>,
+}
+
+/// What cannot be offered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DiscoveryError {
+    #[error("`{text}` names no GPUs to simulate (expected `MODEL:N`, for example A100:2)")]
+    SimulatedForm { text: String },
+    #[error("`{model}` is not a GPU that can be simulated; known are {known}")]
+    SimulatedModel { model: String, known: String },
+    #[error("{count} simulated GPUs are more than {SIMULATED_GPUS_MAX} (SIMULATED_GPUS_MAX)")]
+    SimulatedMany { count: u64 },
+}
+
+/// Looks at the machine.
+///
+/// # Errors
+/// Simulated GPUs that do not exist; what is not found on the machine is simply not offered.
+pub fn offer(wanted: &Wanted) -> Result<Offer, DiscoveryError> {
+    let gpus = if wanted.simulate_gpus.is_empty() {
+        gpus::real()
+    } else {
+        gpus::simulated(&wanted.name, &wanted.simulate_gpus)?
+    };
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    let memory_found = memory_mib();
+    let cpus = wanted.cpus.unwrap_or(cores);
+    let memory_mib = wanted.memory_mib.unwrap_or(memory_found);
+    let disk_kib = disk_kib(&wanted.state_dir);
+
+    let mut ad = ClassAd::new();
+    ad.insert("Machine", wanted.host.as_str());
+    ad.insert("Name", wanted.name.as_str());
+    ad.insert("Arch", arch());
+    ad.insert("OpSys", "LINUX");
+    ad.insert("DetectedCpus", i64::from(cores));
+    ad.insert("DetectedMemory", clamp(memory_found));
+    ad.insert("TotalCpus", i64::from(cpus));
+    ad.insert("TotalMemory", clamp(memory_mib));
+    ad.insert("TotalDisk", clamp(disk_kib));
+    ad.insert("TotalGPUs", gpus.len() as i64);
+    ad.insert("HasFileTransfer", true);
+    ad.insert("HasTrainer", true);
+    ad.insert("UpdraftVersion", VERSION);
+    if !wanted.simulate_gpus.is_empty() {
+        ad.insert("GPUsSimulated", true);
+    }
+    let start = wanted.requirements.clone().unwrap_or_else(|| true.into());
+    ad.insert("Start", start.clone());
+    ad.insert("Requirements", start);
+    ad.insert("Rank", wanted.rank.clone().unwrap_or_else(|| 0.0.into()));
+    for (name, expr) in &wanted.attributes {
+        ad.insert(name, expr.clone());
+    }
+    let gpus = gpus
+        .into_iter()
+        .map(|gpu| (gpu.id, gpu.ad.to_long()))
+        .collect();
+    Ok(Offer {
+        ad: ad.to_long(),
+        cpus,
+        memory_mib,
+        disk_kib,
+        gpus,
+    })
+}
+
+/// HTCondor's word for the processor.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "X86_64",
+        other => other,
+    }
+}
+
+/// The machine's memory, or the limit of the control group this process is in, whichever is less.
+/// MiB.
+fn memory_mib() -> u64 {
+    let mut bytes = u64::MAX;
+    if let Ok(text) = std::fs::read_to_string("/proc/meminfo") {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        bytes = kib.map_or(bytes, |kib| kib << 10);
+    }
+    for file in [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ] {
+        let limit = std::fs::read_to_string(file)
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        bytes = bytes.min(limit.unwrap_or(u64::MAX));
+    }
+    if bytes == u64::MAX { 0 } else { bytes >> 20 }
+}
+
+/// Space that this user may fill, KiB; 0 where the file system does not say.
+fn disk_kib(dir: &std::path::Path) -> u64 {
+    statvfs(dir).map_or(0, |stat| {
+        (stat.blocks_available() * stat.fragment_size()) >> 10
+    })
+}
+
+fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,467 @@
+//! One claim, from its order to its report: stage, start, watch, collect, deliver. Says what
+//! happened by [`JobEvent`]s; what that means for the session is the core's business.
+
+mod environment;
+mod logs;
+mod metrics;
+mod outputs;
+mod process;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::nouns::{ClaimId, Ended, Fault, Input, LogStream, Program, RelPath, Report, WorkOrder};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::blobs::{BlobError, Blobs, Patience, Source};
+use crate::cache::{Cache, Identity, Pinned, PlaceError};
+use crate::clock;
+use crate::state::{JobPaths, State};
+use crate::sys::Usage;
+
+pub(crate) use logs::read_log;
+
+use environment::Base;
+use metrics::MetricsReader;
+use outputs::Collected;
+use process::{Launch, Process};
+
+/// How often a running job's metrics file is looked at.
+const METRICS_PERIOD: Duration = Duration::from_millis(250);
+/// How long the logs of a job that was asked to end may take to the manager; without them it still
+/// has its report.
+const VACATED_LOGS_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a damaged cached file is replaced before the job is given up.
+const STAGE_ROUNDS_MAX: u32 = 3;
+
+/// What all jobs of a worker share.
+#[derive(Debug)]
+pub(crate) struct House {
+    pub state: State,
+    cache: Arc<Cache>,
+    blobs: Arc<Blobs>,
+    trainer: PathBuf,
+    base: Base,
+}
+
+/// How a job is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub signal: i32,
+    pub grace: Duration,
+}
+
+/// What became of a job, or of a question about it.
+#[derive(Debug)]
+pub(crate) enum JobEvent {
+    Spawned(ClaimId),
+    NotStarted {
+        claim: ClaimId,
+        fault: Fault,
+        reason: String,
+    },
+    Progress {
+        claim: ClaimId,
+        lines: Vec<String>,
+    },
+    Ended {
+        claim: ClaimId,
+        report: Box<Report>,
+    },
+    Log {
+        request: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+}
+
+/// One attempt.
+pub(crate) struct Job {
+    pub house: Arc<House>,
+    pub claim: ClaimId,
+    pub order: WorkOrder,
+    /// Becomes something when the job is asked to end.
+    pub asked: watch::Receiver<Option<Ending>>,
+    pub events: mpsc::Sender<JobEvent>,
+}
+
+/// Why there is no result.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It could not be run, or not be brought home.
+    NotStarted { fault: Fault, reason: String },
+    /// It was asked to end before it ran.
+    Vacated,
+}
+
+/// A job that runs, with what is needed when it ends.
+struct Started {
+    process: Process,
+    /// Inputs as they were placed: what is still so is no output.
+    placed: BTreeMap<RelPath, (Input, Identity)>,
+}
+
+impl House {
+    pub fn new(state: State, cache: Arc<Cache>, blobs: Arc<Blobs>, trainer: PathBuf) -> House {
+        let base = Base::new(trainer.parent());
+        House {
+            state,
+            cache,
+            blobs,
+            trainer,
+            base,
+        }
+    }
+}
+
+impl Failure {
+    pub fn job(reason: String) -> Failure {
+        Failure::NotStarted {
+            fault: Fault::Job,
+            reason,
+        }
+    }
+
+    pub fn worker(reason: String) -> Failure {
+        Failure::NotStarted {
+            fault: Fault::Worker,
+            reason,
+        }
+    }
+}
+
+impl From<BlobError> for Failure {
+    fn from(error: BlobError) -> Failure {
+        Failure::worker(error.to_string())
+    }
+}
+
+impl Job {
+    /// Runs the attempt and says how it ended.
+    pub async fn run(mut self) {
+        let started_ms = clock::wall_ms();
+        let claim = self.claim;
+        let event = match self.attempt().await {
+            Ok(report) => JobEvent::Ended { claim, report },
+            Err(Failure::NotStarted { fault, reason }) => JobEvent::NotStarted {
+                claim,
+                fault,
+                reason,
+            },
+            Err(Failure::Vacated) => {
+                let report = Box::new(blank_report(Ended::Vacated, started_ms));
+                JobEvent::Ended { claim, report }
+            }
+        };
+        self.tell(event).await;
+    }
+
+    async fn attempt(&mut self) -> Result<Box<Report>, Failure> {
+        let paths = self.house.state.job(self.claim);
+        let mut asked = self.asked.clone();
+        let started = tokio::select! {
+            biased;
+            () = asked_to_end(&mut asked) => return Err(Failure::Vacated),
+            started = self.stage_and_start(&paths) => started?,
+        };
+        let started_ms = clock::wall_ms();
+        self.tell(JobEvent::Spawned(self.claim)).await;
+        let Started { process, placed } = started;
+        let metrics = MetricsReader::new(paths.metrics.clone());
+        let metrics = self.watch(&process, metrics).await?;
+        let (ended, usage) = process.reap().map_err(lost)?;
+        let ended_ms = clock::wall_ms();
+        let vacated = self.asked.borrow().is_some();
+        let ended = if vacated { Ended::Vacated } else { ended };
+        let outputs = self.order.outputs.clone();
+        let collecting = move || -> Result<_, Failure> {
+            let collected = match vacated {
+                true => Collected::default(),
+                false => outputs::collect(&paths.dir, &outputs, &placed)?,
+            };
+            Ok((collected, finish_metrics(metrics), finish_logs(&paths)))
+        };
+        let (collected, (metrics, lines), logs) = blocking(collecting).await??;
+        self.progress(lines).await;
+        let mut report = blank_report(ended, started_ms);
+        report.ended_ms = ended_ms;
+        fill_usage(&mut report, usage);
+        report.metrics = metrics.values;
+        report.metrics_error = metrics.error;
+        let mut sources = collected.sources;
+        report.outputs = collected.files;
+        report.missing = collected.missing;
+        for (stream, log) in logs {
+            let Some((blob, source)) = log else { continue };
+            sources.push(source);
+            match stream {
+                LogStream::Stdout => report.stdout = Some(blob),
+                LogStream::Stderr => report.stderr = Some(blob),
+            }
+        }
+        self.deliver(&sources, &mut report, &mut asked).await?;
+        Ok(Box::new(report))
+    }
+
+    async fn deliver(
+        &self,
+        sources: &[Source],
+        report: &mut Report,
+        asked: &mut watch::Receiver<Option<Ending>>,
+    ) -> Result<(), Failure> {
+        let blobs = &self.house.blobs;
+        if report.ended != Ended::Vacated {
+            tokio::select! {
+                biased;
+                delivered = blobs.deliver(sources, Patience::Endless) => {
+                    return delivered.map_err(|error| {
+                        Failure::worker(format!("its outputs could not be delivered: {error}"))
+                    });
+                }
+                () = asked_to_end(asked) => {}
+            }
+            // What it made is not wanted any more.
+            report.ended = Ended::Vacated;
+            report.outputs.clear();
+        }
+        let logs = [report.stdout, report.stderr]
+            .into_iter()
+            .flatten()
+            .map(|blob| blob.digest);
+        let logs: Vec<_> = logs.collect();
+        let sources: Vec<Source> = sources
+            .iter()
+            .filter(|source| logs.contains(&source.digest))
+            .cloned()
+            .collect();
+        let delivery = blobs.deliver(&sources, Patience::Once);
+        match tokio::time::timeout(VACATED_LOGS_TIMEOUT, delivery).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => (report.stdout, report.stderr) = (None, None),
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, event: JobEvent) {
+        // Nobody listens when the worker is about to end, and then this job is about to be dropped.
+        let _ = self.events.send(event).await;
+    }
+
+    async fn progress(&self, lines: Vec<String>) {
+        for lines in metrics::batches(lines) {
+            self.tell(JobEvent::Progress {
+                claim: self.claim,
+                lines,
+            })
+            .await;
+        }
+    }
+}
+
+// === staging and starting ===
+
+impl Job {
+    async fn stage_and_start(&self, paths: &JobPaths) -> Result<Started, Failure> {
+        let order = Arc::new(self.order.clone());
+        check_inputs(&order)?;
+        for _ in 0..STAGE_ROUNDS_MAX {
+            let pinned = self.obtain(&order.inputs).await?;
+            let (house, order, claim) = (self.house.clone(), order.clone(), self.claim);
+            let paths = paths.clone();
+            match blocking(move || start(&house, claim, &order, &paths, &pinned)).await?? {
+                Some(started) => return Ok(started),
+                // A cached file was damaged; it is fetched anew.
+                None => continue,
+            }
+        }
+        Err(Failure::worker(format!(
+            "its inputs were damaged in the cache {STAGE_ROUNDS_MAX} times (STAGE_ROUNDS_MAX)"
+        )))
+    }
+
+    /// Each input as a file of the cache, in the order of `inputs`.
+    async fn obtain(&self, inputs: &[Input]) -> Result<Vec<Pinned>, Failure> {
+        let mut fetching = JoinSet::new();
+        for (at, input) in inputs.iter().enumerate() {
+            let (cache, blob, path) = (self.house.cache.clone(), input.blob, input.path.clone());
+            fetching.spawn(async move { (at, path, cache.obtain(blob).await) });
+        }
+        let mut pinned = BTreeMap::new();
+        while let Some(fetched) = fetching.join_next().await {
+            let (at, path, fetched) =
+                fetched.map_err(|error| Failure::worker(format!("staging failed: {error}")))?;
+            let fetched = fetched.map_err(|error| {
+                Failure::worker(format!("its input `{path}` could not be staged: {error}"))
+            })?;
+            pinned.insert(at, fetched);
+        }
+        Ok(pinned.into_values().collect())
+    }
+}
+
+/// What can be seen to be wrong before anything is fetched.
+fn check_inputs(order: &WorkOrder) -> Result<(), Failure> {
+    let mut paths = BTreeMap::new();
+    for input in &order.inputs {
+        if paths.insert(&input.path, ()).is_some() {
+            return Err(Failure::job(format!(
+                "two of its inputs are named `{}`",
+                input.path
+            )));
+        }
+    }
+    let among = |path: &RelPath| paths.contains_key(path);
+    if let Program::Staged(path) = &order.program
+        && !among(path)
+    {
+        return Err(Failure::job(format!(
+            "its program `{path}` is not among its inputs"
+        )));
+    }
+    match &order.stdin {
+        Some(path) if !among(path) => Err(Failure::job(format!(
+            "its standard input `{path}` is not among its inputs"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Makes the directory, places the inputs and starts the program; none if a cached file turned out
+/// damaged. Blocks.
+fn start(
+    house: &House,
+    claim: ClaimId,
+    order: &WorkOrder,
+    paths: &JobPaths,
+    pinned: &[Pinned],
+) -> Result<Option<Started>, Failure> {
+    let disk = |path: &Path, error: std::io::Error| {
+        Failure::worker(format!(
+            "its directory could not be made: {}: {error}",
+            path.display()
+        ))
+    };
+    paths.create().map_err(|error| disk(&paths.root, error))?;
+    let mut placed = BTreeMap::new();
+    for (input, pinned) in order.inputs.iter().zip(pinned) {
+        match place(order, input, pinned, &paths.dir) {
+            Ok(identity) => placed.insert(input.path.clone(), (input.clone(), identity)),
+            Err(PlaceError::Corrupt) => return Ok(None),
+            Err(PlaceError::Disk(error)) => {
+                let reason = format!("its input `{}` could not be placed: {error}", input.path);
+                return Err(Failure::worker(reason));
+            }
+        };
+    }
+    if let Some(params) = &order.params {
+        std::fs::write(&paths.params, params).map_err(|error| disk(&paths.params, error))?;
+    }
+    let environment = house.base.environment(claim, order, paths)?;
+    let launch = Launch::new(order, paths, environment, &house.trainer)?;
+    let process = launch.spawn()?;
+    Ok(Some(Started { process, placed }))
+}
+
+fn place(
+    order: &WorkOrder,
+    input: &Input,
+    pinned: &Pinned,
+    dir: &Path,
+) -> Result<Identity, PlaceError> {
+    let to = dir.join(input.path.as_str());
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent).map_err(PlaceError::Disk)?;
+    }
+    pinned.place(&to)?;
+    let is_program = matches!(&order.program, Program::Staged(path) if *path == input.path);
+    process::set_mode(&to, is_program || input.blob.executable).map_err(PlaceError::Disk)?;
+    Ok(Identity::of(&to.metadata().map_err(PlaceError::Disk)?))
+}
+
+// === watching ===
+
+impl Job {
+    /// Waits for the process, passes its metrics on and ends it when asked to.
+    async fn watch(
+        &mut self,
+        process: &Process,
+        mut metrics: MetricsReader,
+    ) -> Result<MetricsReader, Failure> {
+        let mut timer = tokio::time::interval_at(Instant::now() + METRICS_PERIOD, METRICS_PERIOD);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut kill_at: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                over = process.over() => return over.map(|()| metrics).map_err(lost),
+                Ok(()) = self.asked.changed() => {
+                    if let Some(ending) = *self.asked.borrow_and_update() {
+                        process.signal(ending.signal);
+                        kill_at = Some(Instant::now() + ending.grace);
+                    }
+                }
+                () = tokio::time::sleep_until(kill_at.unwrap_or_else(Instant::now)),
+                    if kill_at.is_some() =>
+                {
+                    process.kill();
+                    kill_at = None;
+                }
+                _ = timer.tick() => {
+                    let read = move || {
+                        let lines = metrics.read();
+                        (metrics, lines)
+                    };
+                    let lines;
+                    (metrics, lines) = blocking(read).await?;
+                    self.progress(lines).await;
+                }
+            }
+        }
+    }
+}
+
+/// Returns when the job is asked to end; never, if nobody can ask any more.
+async fn asked_to_end(asked: &mut watch::Receiver<Option<Ending>>) {
+    if asked.wait_for(Option::is_some).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn lost(error: std::io::Error) -> Failure {
+    Failure::worker(format!("its process could not be waited for: {error}"))
+}
+
+// === reporting ===
+
+fn finish_metrics(mut reader: MetricsReader) -> (metrics::Metrics, Vec<String>) {
+    let lines = reader.read_to_end();
+    (reader.metrics, lines)
+}
+
+type Log = Option<(proto::nouns::Blob, Source)>;
+
+fn finish_logs(paths: &JobPaths) -> [(LogStream, Log); 2] {
+    [LogStream::Stdout, LogStream::Stderr].map(|stream| (stream, logs::seal(paths, stream)))
+}
+
+fn fill_usage(report: &mut Report, usage: Usage) {
+    report.user_cpu_ms = usage.user_cpu_ms;
+    report.system_cpu_ms = usage.system_cpu_ms;
+    report.rss_max_kib = usage.rss_max_kib;
+}
+
+fn blank_report(ended: Ended, started_ms: u64) -> Report {
+    Report::new(ended, started_ms, clock::wall_ms())
+}
+
+/// Runs what waits for the disk where waiting hurts nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::worker(format!("the worker failed: {error}")))
+}
