@@ -1,0 +1,233 @@
+//! The service for people: each call in one line, done in the modules beside.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use manager_core::{Act, Command, DrainState, Refusal, Reply};
+use proto::convert::parse;
+use proto::nouns::{JobId, LogStream, Subject};
+use proto::wire::act_request::Action;
+use proto::wire::queue_server::Queue;
+use proto::wire::{
+    ActReply, ActRequest, Acted, DrainReply, DrainRequest, Event, InfoReply, InfoRequest,
+    JobsReply, JobsRequest, LogChunk, LogsRequest, OutputsReply, OutputsRequest, RunsReply,
+    RunsRequest, StudiesReply, StudiesRequest, SubmitReply, SubmitRequest, WatchRequest, WhyReply,
+    WhyRequest, WorkersReply, WorkersRequest,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::logs::{Follow, Wanted};
+use super::{Shared, logs, queries, submit, watch};
+use crate::address;
+
+/// Pieces of a log that wait for a slow reader.
+const LOG_PIECES_AHEAD: usize = 4;
+
+pub(crate) struct QueueService {
+    pub(super) shared: Arc<Shared>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Queue for QueueService {
+    async fn info(&self, _: Request<InfoRequest>) -> Answer<InfoReply> {
+        let pool = self.shared.queue.read(manager_core::Queue::pool_id).await?;
+        Ok(Response::new(InfoReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pool: format!("{pool:08x}"),
+            host: address::host_identity(),
+            uid: nix::unistd::geteuid().as_raw(),
+            started_ms: self.shared.started_ms,
+        }))
+    }
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Answer<SubmitReply> {
+        submit::submit(&self.shared, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn jobs(&self, request: Request<JobsRequest>) -> Answer<JobsReply> {
+        let request = request.into_inner();
+        let wanted = queries::JobsWanted::parse(&request)?;
+        Ok(Response::new(
+            self.shared
+                .queue
+                .read(move |queue| queries::jobs(queue, &wanted))
+                .await?,
+        ))
+    }
+
+    async fn runs(&self, request: Request<RunsRequest>) -> Answer<RunsReply> {
+        let request = request.into_inner();
+        Ok(Response::new(
+            self.shared
+                .queue
+                .read(move |queue| queries::runs(queue, &request))
+                .await?,
+        ))
+    }
+
+    async fn workers(&self, request: Request<WorkersRequest>) -> Answer<WorkersReply> {
+        let request = request.into_inner();
+        let now = crate::clock::now();
+        let reply = self
+            .shared
+            .queue
+            .read(move |queue| queries::workers(queue, now, &request));
+        Ok(Response::new(reply.await?))
+    }
+
+    async fn studies(&self, request: Request<StudiesRequest>) -> Answer<StudiesReply> {
+        let request = request.into_inner();
+        let reply = self
+            .shared
+            .queue
+            .read(move |queue| queries::studies(queue, &request))
+            .await?;
+        Ok(Response::new(reply?))
+    }
+
+    async fn act(&self, request: Request<ActRequest>) -> Answer<ActReply> {
+        let request = request.into_inner();
+        let act = match request.action() {
+            Action::Unspecified => return Err(Status::invalid_argument("no action is named")),
+            Action::Hold => Act::Hold,
+            Action::Release => Act::Release,
+            Action::Remove => Act::Remove,
+            Action::Retry => Act::Retry,
+        };
+        let mut acted = Vec::new();
+        for id in request.ids {
+            let subject: Subject = parse("ids", &id)?;
+            let command = Command::Act {
+                act,
+                subject,
+                reason: request.reason.clone(),
+            };
+            acted.push(acted_of(id, self.shared.queue.carry(command).await?));
+        }
+        Ok(Response::new(ActReply { acted }))
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Answer<DrainReply> {
+        let request = request.into_inner();
+        let worker = parse("worker", &request.worker)?;
+        let drain = if request.resume {
+            DrainState::Open
+        } else {
+            DrainState::Drained
+        };
+        let running = match self
+            .shared
+            .queue
+            .carry(Command::Drain { worker, drain })
+            .await?
+        {
+            Ok(Reply::Drained { running }) => running,
+            Ok(Reply::Done | Reply::Submitted { .. } | Reply::Acted { .. }) => 0,
+            Err(refusal) => return Err(status_of(&refusal)),
+        };
+        Ok(Response::new(DrainReply { running }))
+    }
+
+    async fn why(&self, request: Request<WhyRequest>) -> Answer<WhyReply> {
+        let id = request.into_inner().id;
+        let subject: Subject = parse("id", &id)?;
+        let now = crate::clock::now();
+        let reply = self
+            .shared
+            .queue
+            .read(move |queue| queries::why(queue, now, subject))
+            .await?;
+        let absent = || Status::not_found(format!("there is no job {id}"));
+        Ok(Response::new(reply.ok_or_else(absent)?))
+    }
+
+    type WatchStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<Event, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        let stream = watch::watch(self.shared.clone(), request.into_inner());
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    type LogsStream = ReceiverStream<Result<LogChunk, Status>>;
+
+    async fn logs(&self, request: Request<LogsRequest>) -> Answer<Self::LogsStream> {
+        let request = request.into_inner();
+        let job: JobId = parse("job", &request.job)?;
+        let stream = if request.stderr {
+            LogStream::Stderr
+        } else {
+            LogStream::Stdout
+        };
+        let follow = if request.follow {
+            Follow::UntilEnded
+        } else {
+            Follow::Once
+        };
+        let (sender, receiver) = mpsc::channel(LOG_PIECES_AHEAD);
+        tokio::spawn(logs::send(
+            self.shared.clone(),
+            Wanted {
+                job,
+                stream,
+                follow,
+            },
+            sender,
+        ));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn outputs(&self, request: Request<OutputsRequest>) -> Answer<OutputsReply> {
+        let id = request.into_inner().id;
+        let subject: Subject = parse("id", &id)?;
+        let reply = self
+            .shared
+            .queue
+            .read(move |queue| queries::outputs(queue, subject))
+            .await?;
+        let absent = || Status::not_found(format!("there is no cluster, DAG run or job {id}"));
+        Ok(Response::new(reply.ok_or_else(absent)?))
+    }
+}
+
+fn acted_of(id: String, result: Result<Reply, Refusal>) -> Acted {
+    match result {
+        Ok(Reply::Acted { changed }) => Acted {
+            id,
+            changed,
+            error: String::new(),
+            unknown: false,
+        },
+        Ok(Reply::Done | Reply::Submitted { .. } | Reply::Drained { .. }) => Acted {
+            id,
+            changed: 0,
+            error: String::new(),
+            unknown: false,
+        },
+        Err(refusal) => {
+            let unknown = matches!(refusal, Refusal::Unknown { .. });
+            Acted {
+                id,
+                changed: 0,
+                error: refusal.to_string(),
+                unknown,
+            }
+        }
+    }
+}
+
+/// A refusal as a call's status.
+pub(super) fn status_of(refusal: &Refusal) -> Status {
+    let text = refusal.to_string();
+    match refusal {
+        Refusal::Unknown { .. } | Refusal::UnknownWorker { .. } => Status::not_found(text),
+        Refusal::WrongState { .. } | Refusal::Session { .. } => Status::failed_precondition(text),
+        Refusal::QueueFull { .. } => Status::resource_exhausted(text),
+        Refusal::Invalid { .. } => Status::invalid_argument(text),
+    }
+}

@@ -1,0 +1,322 @@
+//! Rows: how a job, a run, a node, a study or a worker looks to those who ask.
+
+use dags::dag::NodeKind;
+use manager_core::{
+    Carve, Cluster, Ending, NodeState, ProcState, Queue, Run, RunState, Study, TrialState, Worker,
+    exit_of,
+};
+use proto::nouns::{ClaimId, JobId, Now, WorkerName};
+use proto::wire;
+
+/// Whether rows carry ads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ads {
+    With,
+    Without,
+}
+
+/// Whether a run's row carries its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nodes {
+    With,
+    Without,
+}
+
+pub(super) fn job(queue: &Queue, cluster: &Cluster, job: JobId, ads: Ads) -> wire::Job {
+    let proc = cluster
+        .proc(job.proc)
+        .expect("rows are made of procs that exist");
+    let spec = queue.spec(cluster, job.proc).ok();
+    let mut row = wire::Job {
+        id: job.to_string(),
+        owner: cluster.owner.clone(),
+        status: proc.state.name().to_owned(),
+        submitted_ms: cluster.submitted_ms,
+        attempts: proc.attempts,
+        count: 1,
+        trial: cluster.trial(job.proc),
+        ..wire::Job::default()
+    };
+    if let Some(spec) = &spec {
+        row.priority = spec.priority;
+        row.command = command(spec);
+    }
+    if let Some((run, node)) = cluster.node() {
+        row.run = run;
+        row.node = queue.runs()[&run].node_name(node).to_owned();
+    }
+    match &proc.state {
+        ProcState::Idle => {}
+        ProcState::Running { worker, .. } => {
+            row.worker = worker.to_string();
+            row.started_ms = Some(proc.since_ms);
+        }
+        ProcState::Landing { ending } => put_ending(&mut row, ending),
+        ProcState::Completed { ending } => {
+            put_ending(&mut row, ending);
+            row.ended_ms = Some(ending.report.ended_ms);
+            row.succeeded = ending.failure.is_none();
+        }
+        ProcState::Held { code, reason, .. } => {
+            row.hold_code = code.number();
+            row.hold_reason.clone_from(reason);
+        }
+        ProcState::Removed { reason } => {
+            row.removed_reason.clone_from(reason);
+            row.ended_ms = Some(proc.since_ms);
+        }
+    }
+    if let (Ads::With, Some(spec)) = (ads, &spec) {
+        row.ad = queue.job_ad(cluster, job, spec).to_long();
+    }
+    row
+}
+
+fn command(spec: &dags::submit::JobSpec) -> String {
+    let program = match spec.universe {
+        dags::submit::Universe::Vanilla => spec.executable.as_str(),
+        dags::submit::Universe::Train => "updraft train",
+    };
+    let words = std::iter::once(program).chain(spec.arguments.iter().map(String::as_str));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn put_ending(row: &mut wire::Job, ending: &Ending) {
+    let report = &ending.report;
+    row.worker = ending.worker.to_string();
+    row.started_ms = Some(report.started_ms);
+    (row.exit_code, row.exit_signal) = exit_of(&report.ended);
+    row.metrics = report.metrics.clone();
+    row.user_cpu_ms = report.user_cpu_ms;
+    row.system_cpu_ms = report.system_cpu_ms;
+    row.rss_max_kib = report.rss_max_kib;
+    if let Some(failure) = &ending.failure {
+        row.hold_reason.clone_from(failure);
+    }
+}
+
+pub(super) fn run(queue: &Queue, run: &Run, nodes: Nodes) -> wire::Run {
+    let counts = run.counts();
+    let rows = match nodes {
+        Nodes::With => (0..)
+            .zip(&run.nodes)
+            .map(|(at, _)| node(queue, run, at))
+            .collect(),
+        Nodes::Without => Vec::new(),
+    };
+    let directory = queue
+        .workspaces()
+        .get(&run.id)
+        .map(|workspace| workspace.directory.clone());
+    wire::Run {
+        id: run.id,
+        owner: run.owner.clone(),
+        file: run.dag.file.clone(),
+        status: run.state.name().to_owned(),
+        submitted_ms: run.submitted_ms,
+        ended_ms: run.state.ended_ms(),
+        counts: Some(wire::NodeCounts {
+            total: u32::try_from(run.nodes.len()).unwrap_or(u32::MAX),
+            waiting: counts.waiting,
+            running: counts.running,
+            done: counts.done,
+            failed: counts.failed,
+            futile: counts.futile,
+        }),
+        nodes: rows,
+        digest: run.digest.clone(),
+        directory: directory.unwrap_or_default(),
+    }
+}
+
+fn node(queue: &Queue, run: &Run, at: u32) -> wire::Node {
+    let (written, record) = (&run.dag.nodes[at as usize], &run.nodes[at as usize]);
+    let kind = match written.kind {
+        NodeKind::Job { .. } => "job",
+        NodeKind::Study { .. } => "study",
+        NodeKind::Noop { .. } => "noop",
+    };
+    let reason = match &record.state {
+        NodeState::Failed { reason } => reason.clone(),
+        NodeState::Waiting | NodeState::Running | NodeState::Done | NodeState::Futile => {
+            String::new()
+        }
+    };
+    let study = run.studies.get(&at);
+    let ended = study.map_or(0, |study| {
+        u32::try_from(study.trials.len())
+            .unwrap_or(u32::MAX)
+            .saturating_sub(study.pending())
+    });
+    let mut row = wire::Node {
+        name: written.name.clone(),
+        kind: kind.to_owned(),
+        status: record.state.name().to_owned(),
+        cluster: record.cluster.unwrap_or(0),
+        attempts: record.attempts,
+        reason,
+        parents: written
+            .parents
+            .iter()
+            .map(|at| run.node_name(*at).to_owned())
+            .collect(),
+        trials_ended: ended,
+        trials_total: run.dag.study_of(at).map_or(0, |spec| spec.trials),
+        macros: written.vars.iter().cloned().collect(),
+        ..wire::Node::default()
+    };
+    let cluster = record.cluster.and_then(|id| queue.clusters().get(&id));
+    if let (Some(cluster), None) = (cluster, study) {
+        for (&proc, record) in &cluster.procs {
+            let Some(ending) = record.ending() else {
+                continue;
+            };
+            row.metrics.extend(ending.report.metrics.clone());
+            let job = JobId {
+                cluster: cluster.id,
+                proc,
+            };
+            let files = queue.landing_files(job, &ending.report);
+            row.outputs.extend(files.into_iter().map(|(path, _)| path));
+        }
+    }
+    row
+}
+
+pub(super) fn study(queue: &Queue, run: &Run, at: u32) -> wire::Study {
+    let spec = run.dag.study_of(at).expect("only studies are asked for");
+    let record = &run.nodes[at as usize];
+    let status = match (&record.state, run.state) {
+        (NodeState::Waiting, _) => "Waiting",
+        (NodeState::Running, RunState::Running) => "Running",
+        (NodeState::Done, _) => "Completed",
+        (NodeState::Failed { .. } | NodeState::Futile | NodeState::Running, _) => "Failed",
+    };
+    let goal = match spec.goal {
+        dags::study::Goal::Minimize => "minimize",
+        dags::study::Goal::Maximize => "maximize",
+    };
+    let empty = Study::default();
+    let study = run.studies.get(&at).unwrap_or(&empty);
+    let cluster = record.cluster.and_then(|id| queue.clusters().get(&id));
+    let trials = (0..).zip(&study.trials);
+    wire::Study {
+        run: run.id,
+        node: run.node_name(at).to_owned(),
+        metric: spec.metric.clone(),
+        goal: goal.to_owned(),
+        status: status.to_owned(),
+        trials_total: spec.trials,
+        trials: trials
+            .map(|(number, trial)| self::trial(spec, cluster, number, trial))
+            .collect(),
+        incumbent: study.incumbent(spec.goal).map(|(number, _)| number),
+    }
+}
+
+fn trial(
+    spec: &dags::study::StudySpec,
+    cluster: Option<&Cluster>,
+    number: u32,
+    trial: &manager_core::Trial,
+) -> wire::Trial {
+    let param = |(name, value): &(String, dags::study::ParamValue)| wire::Param {
+        name: name.clone(),
+        json: serde_json::to_string(value).expect("a parameter's value is a JSON scalar"),
+    };
+    let mut row = wire::Trial {
+        number,
+        params: trial.params.iter().map(param).collect(),
+        default_params: spec
+            .defaults()
+            .is_some_and(|defaults| defaults == trial.params),
+        ..wire::Trial::default()
+    };
+    let proc = cluster.and_then(|cluster| cluster.proc(number));
+    if let (Some(cluster), Some(proc)) = (cluster, &proc) {
+        row.job = JobId {
+            cluster: cluster.id,
+            proc: number,
+        }
+        .to_string();
+        if let Some(ending) = proc.ending() {
+            row.worker = ending.worker.to_string();
+            row.started_ms = Some(ending.report.started_ms);
+            row.ended_ms = Some(ending.report.ended_ms);
+            row.metrics = ending.report.metrics.clone();
+        } else if let ProcState::Running { worker, .. } = &proc.state {
+            row.worker = worker.to_string();
+            row.started_ms = Some(proc.since_ms);
+        }
+    }
+    match &trial.state {
+        TrialState::Pending => {
+            let state = proc.map_or("Idle", |proc| proc.state.name());
+            row.status = state.to_owned();
+        }
+        TrialState::Value(value) => {
+            row.status = "Completed".to_owned();
+            row.value = Some(*value);
+        }
+        TrialState::Failed { reason } | TrialState::Forgiven { reason } => {
+            row.status = "Failed".to_owned();
+            row.reason.clone_from(reason);
+        }
+    }
+    row
+}
+
+pub(super) fn worker(
+    queue: &Queue,
+    now: Now,
+    name: &WorkerName,
+    worker: &Worker,
+    ads: Ads,
+) -> wire::Worker {
+    let free = &worker.free;
+    let state = match (
+        worker.session,
+        queue.is_drained(name),
+        worker.carves.is_empty(),
+    ) {
+        (None, _, _) => "Offline",
+        (Some(_), true, _) => "Drained",
+        (Some(_), false, true) => "Unclaimed",
+        (Some(_), false, false) => "Claimed",
+    };
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    wire::Worker {
+        name: name.to_string(),
+        state: state.to_owned(),
+        cpus: worker.offer.cpus,
+        cpus_free: free.cpus,
+        memory_mib: worker.offer.memory_mib,
+        memory_mib_free: free.memory_mib,
+        gpus: count(worker.offer.gpus.len()),
+        gpus_free: count(free.gpus.len()),
+        gpus_simulated: worker.machine.eval("GPUsSimulated").is_true(),
+        slots: (1..)
+            .zip(&worker.carves)
+            .map(|(at, carve)| slot(name, at, carve))
+            .collect(),
+        ad: match ads {
+            Ads::With => worker.slot.to_long(),
+            Ads::Without => String::new(),
+        },
+        last_heard_ms_ago: now.mono_ms.saturating_sub(worker.heard_mono_ms),
+        version: worker.version.clone(),
+    }
+}
+
+fn slot(worker: &WorkerName, at: u32, (claim, carve): (&ClaimId, &Carve)) -> wire::Slot {
+    wire::Slot {
+        name: format!("slot1_{at}@{worker}"),
+        job: carve.job.to_string(),
+        claim: claim.to_string(),
+        activity: if carve.vacating { "Vacating" } else { "Busy" }.to_owned(),
+        cpus: carve.cpus,
+        memory_mib: carve.memory_mib,
+        gpus: carve.gpus.clone(),
+        since_ms: carve.since_ms,
+    }
+}
