@@ -1,0 +1,255 @@
+//! What is submitted, read and checked: the main file, every text that it refers to, and the errors
+//! of all of them at once. Reads text files only; what jobs take as input is found in `inputs`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use dags::{Dag, Diagnostics, Files, Macros, Submit};
+
+use crate::exit::Failure;
+use crate::output::{complain, count};
+
+/// Bytes of one text file of a submission.
+const SOURCE_BYTES_MAX: u64 = 64 << 20;
+
+/// A checked submission, before its input files.
+#[derive(Debug)]
+pub struct Bundle {
+    /// What paths are relative to: absolute, without symbolic links.
+    pub directory: PathBuf,
+    /// The directory as it was typed, to be put in front of names in messages.
+    pub typed: String,
+    /// The name of the main file in `sources`.
+    pub main: String,
+    /// Exactly the texts that were read, by the path under which they were asked for.
+    pub sources: BTreeMap<String, String>,
+    pub macros: BTreeMap<String, String>,
+    pub work: Work,
+    /// How many warnings were printed.
+    pub warnings: usize,
+}
+
+/// What the main file is.
+#[derive(Debug)]
+pub enum Work {
+    Dag(Box<Dag>),
+    Cluster(Box<Submit>),
+}
+
+/// A file read, with everything that was said about it.
+pub struct Checked {
+    pub bundle: Option<Bundle>,
+    /// Files are named as they were typed.
+    pub diagnostics: Diagnostics,
+}
+
+impl Bundle {
+    /// Reads and checks a DAG file or a submit description; errors and warnings are printed as they
+    /// are.
+    ///
+    /// # Errors
+    /// The file cannot be reached, or anything in it or in what it names is wrong.
+    pub fn load(file: &Path, macros: &[(String, String)]) -> Result<Bundle, Failure> {
+        let Checked {
+            bundle,
+            diagnostics,
+        } = if is_dag(file) {
+            if let Some((name, _)) = macros.first() {
+                return Err(Failure::Usage(format!(
+                    "`{name}=…` is for a submit description; a DAG file has VARS"
+                )));
+            }
+            check_dag(file)?
+        } else {
+            check_submit(file, macros)?
+        };
+        if !diagnostics.is_empty() {
+            complain(diagnostics.render().trim_end());
+        }
+        bundle.ok_or_else(|| Failure::Rejected {
+            file: file.display().to_string(),
+            errors: count(diagnostics.errors().count() as u64, "error"),
+        })
+    }
+
+    /// BLAKE3 over the texts, the main file's name and the macros, each with its length in front:
+    /// equal exactly for equal submissions.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut feed = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        for pairs in [&self.sources, &self.macros] {
+            feed(&pairs.len().to_string());
+            for (name, text) in pairs {
+                feed(name);
+                feed(text);
+            }
+        }
+        feed(&self.main);
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// A path of the submission as the user would type it.
+    pub fn as_typed(&self, path: &str) -> String {
+        dags::files::join(&self.typed, path)
+    }
+}
+
+/// Whether a path is that of a DAG file: the manager tells them apart by the same ending.
+pub fn is_dag(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("dag"))
+}
+
+/// Reads a DAG file with everything it names. Its paths are relative to its own directory.
+///
+/// # Errors
+/// The directory or the name is not one.
+pub fn check_dag(file: &Path) -> Result<Checked, Failure> {
+    let (typed, name) = split(file)?;
+    let directory = canonical(if typed.is_empty() { "." } else { &typed })?;
+    let files = Disk::new(&directory);
+    let (dag, found) = Dag::load(&name, &files);
+    let diagnostics = as_typed(&found, &typed);
+    let bundle = dag.map(|dag| Bundle {
+        directory,
+        typed,
+        main: name,
+        sources: files.into_read(),
+        macros: BTreeMap::new(),
+        work: Work::Dag(Box::new(dag)),
+        warnings: diagnostics.warnings().count(),
+    });
+    Ok(Checked {
+        bundle,
+        diagnostics,
+    })
+}
+
+/// Reads a submit description. Its paths are relative to where the user stands.
+fn check_submit(file: &Path, given: &[(String, String)]) -> Result<Checked, Failure> {
+    let main = text_of(file)?;
+    let directory = canonical(".")?;
+    let files = Disk::new(&directory);
+    let text = files
+        .read(&main)
+        .map_err(|reason| Failure::Usage(format!("{main}: cannot be read: {reason}")))?;
+    let macros: Macros = given.iter().map(|(name, value)| (name, value)).collect();
+    let (mut submit, mut diagnostics) = Submit::parse(&main, &text, &files);
+    if !diagnostics.has_errors() {
+        submit.load_items(&macros, &files);
+        diagnostics.append(submit.check(&macros));
+    }
+    let bundle = (!diagnostics.has_errors()).then(|| Bundle {
+        directory,
+        typed: String::new(),
+        main,
+        sources: files.into_read(),
+        macros: given.iter().cloned().collect(),
+        work: Work::Cluster(Box::new(submit)),
+        warnings: diagnostics.warnings().count(),
+    });
+    Ok(Checked {
+        bundle,
+        diagnostics,
+    })
+}
+
+/// The same findings with files named as the user would type them.
+fn as_typed(found: &Diagnostics, typed: &str) -> Diagnostics {
+    if typed.is_empty() {
+        return found.clone();
+    }
+    let mut renamed = Diagnostics::new();
+    for diagnostic in found {
+        let mut diagnostic = diagnostic.clone();
+        diagnostic.file = dags::files::join(typed, &diagnostic.file);
+        renamed.push(diagnostic);
+    }
+    renamed
+}
+
+/// Directory, as typed, and name of a file.
+fn split(file: &Path) -> Result<(String, String), Failure> {
+    let text = text_of(file)?;
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Failure::Usage(format!("{text} is not the name of a file")))?;
+    Ok((dags::files::parent(&text).to_owned(), name.to_owned()))
+}
+
+fn text_of(path: &Path) -> Result<String, Failure> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Failure::Usage(format!("{}: the path is not UTF-8", path.display())))
+}
+
+fn canonical(directory: &str) -> Result<PathBuf, Failure> {
+    let wrong = |reason: String| Failure::Usage(format!("{directory}: {reason}"));
+    let path = fs::canonicalize(directory).map_err(|error| wrong(said(&error)))?;
+    if path.to_str().is_none() {
+        return Err(wrong("the path is not UTF-8".to_owned()));
+    }
+    Ok(path)
+}
+
+/// Files on the disk, seen from a directory; remembers what was read.
+struct Disk {
+    root: PathBuf,
+    read: RefCell<BTreeMap<String, String>>,
+}
+
+impl Disk {
+    fn new(root: &Path) -> Disk {
+        Disk {
+            root: root.to_owned(),
+            read: RefCell::default(),
+        }
+    }
+
+    fn into_read(self) -> BTreeMap<String, String> {
+        self.read.into_inner()
+    }
+}
+
+impl Files for Disk {
+    fn read(&self, path: &str) -> Result<String, String> {
+        if let Some(text) = self.read.borrow().get(path) {
+            return Ok(text.clone());
+        }
+        let text = read_text(&self.root.join(path))?;
+        self.read.borrow_mut().insert(path.to_owned(), text.clone());
+        Ok(text)
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.root.join(path).exists()
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let meta = fs::metadata(path).map_err(|error| said(&error))?;
+    if !meta.is_file() {
+        return Err("not a file".to_owned());
+    }
+    if meta.len() > SOURCE_BYTES_MAX {
+        let bytes = meta.len();
+        return Err(format!(
+            "{bytes} bytes, more than {SOURCE_BYTES_MAX} (SOURCE_BYTES_MAX)"
+        ));
+    }
+    let bytes = fs::read(path).map_err(|error| said(&error))?;
+    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
+}
+
+/// A system's error in the words of the languages' messages.
+pub fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,119 @@
+//! The verbs, each in its own file, and what they run in: nothing, one thread that talks to a
+//! manager, or many threads for what is itself a daemon.
+
+mod act;
+mod classad;
+mod completions;
+pub mod dag;
+mod data;
+mod fetch;
+mod history;
+mod logs;
+pub mod manager;
+mod q;
+mod run;
+mod status;
+pub mod study;
+mod submit;
+pub mod train;
+mod wait;
+mod why;
+pub mod worker;
+
+use std::future::Future;
+
+use proto::wire::act_request::Action;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::args::{Dag, Study, Verb};
+use crate::client::Client;
+use crate::exit::{Exit, Failure};
+use crate::settings::Settings;
+use crate::signals::Interrupts;
+
+/// Does what the command line asks.
+///
+/// # Errors
+/// Why it was not done; the work's own failure may also be an `Ok` with its exit code.
+pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Run(args) => many_threads()?.block_on(run::run(args, settings)),
+        Verb::Manager(args) => many_threads()?.block_on(manager::run(args)),
+        Verb::Worker(args) => match (args.action, args.daemon) {
+            (Some(action), _) => ask(settings, |client| worker::act(client, action, settings)),
+            (None, Some(daemon)) => many_threads()?.block_on(worker::run(daemon, settings)),
+            (None, None) => Err(Failure::Usage("a worker needs --state-dir".to_owned())),
+        },
+        Verb::Submit(args) => submit::run(args, settings),
+        Verb::Q(args) => ask(settings, |client| q::run(client, args, settings)),
+        Verb::Status(args) => ask(settings, |client| status::run(client, args, settings)),
+        Verb::History(args) => ask(settings, |client| history::run(client, args, settings)),
+        Verb::Hold(args) => ask(settings, |client| {
+            act::run(client, Action::Hold, args, settings)
+        }),
+        Verb::Release(args) => ask(settings, |client| {
+            act::run(client, Action::Release, args, settings)
+        }),
+        Verb::Rm(args) => ask(settings, |client| {
+            act::run(client, Action::Remove, args, settings)
+        }),
+        Verb::Why(args) => ask(settings, |client| why::run(client, args, settings)),
+        Verb::Logs(args) => ask(settings, |client| logs::run(client, args)),
+        Verb::Wait(args) => ask(settings, |client| {
+            wait::run(client, args.ids, args.timeout, settings)
+        }),
+        Verb::Fetch(args) => ask(settings, |client| fetch::run(client, args, settings)),
+        Verb::Dag(Dag::Check { file }) => dag::check(&file, settings),
+        Verb::Dag(Dag::Dot { file, run: None }) => dag::dot(&file),
+        Verb::Dag(Dag::Dot {
+            file,
+            run: Some(run),
+        }) => ask(settings, |client| dag::dot_of_run(client, file, run)),
+        Verb::Dag(Dag::Status { run }) => {
+            ask(settings, |client| dag::status(client, run, settings))
+        }
+        Verb::Dag(Dag::Retry { run }) => ask(settings, |client| dag::retry(client, run, settings)),
+        Verb::Study(Study::AskTell) => study::ask_tell(),
+        Verb::Study(Study::Show { run, node }) => {
+            ask(settings, |client| study::show(client, run, node, settings))
+        }
+        Verb::Study(Study::Best { run, node }) => {
+            ask(settings, |client| study::best(client, run, node, settings))
+        }
+        Verb::Train(args) => train::run(args),
+        Verb::Data(args) => data::run(args),
+        Verb::Classad(args) => classad::run(args, settings),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Connects to the manager and asks; Ctrl-C leaves it at that.
+fn ask<F: Future<Output = Result<Exit, Failure>>>(
+    settings: &Settings,
+    question: impl FnOnce(Client) -> F,
+) -> Result<Exit, Failure> {
+    let runtime = one_thread()?;
+    let answer = runtime.block_on(async {
+        let mut interrupts = Interrupts::listen()?;
+        let answer = async { question(Client::connect(&settings.manager).await?).await };
+        tokio::select! {
+            answer = answer => answer,
+            () = interrupts.next() => Err(Failure::Interrupted),
+        }
+    });
+    // Nobody waits for a file that is still being hashed.
+    runtime.shutdown_background();
+    answer
+}
+
+fn one_thread() -> Result<Runtime, Failure> {
+    built(Builder::new_current_thread().enable_all().build())
+}
+
+fn many_threads() -> Result<Runtime, Failure> {
+    built(Builder::new_multi_thread().enable_all().build())
+}
+
+fn built(runtime: std::io::Result<Runtime>) -> Result<Runtime, Failure> {
+    runtime.map_err(|error| Failure::Internal(format!("no threads: {error}")))
+}

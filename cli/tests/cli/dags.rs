@@ -1,0 +1,175 @@
+//! DAG files: checked where they lie, refused before anything is submitted.
+
+use std::path::Path;
+
+use super::{command, dead_address, dir_with, json, ran, updraft};
+
+const TRUE_SUB: &str = "executable = /bin/true\ntransfer_executable = false\nqueue\n";
+
+#[test]
+fn a_good_file_is_counted() {
+    let dag = "JOB a t.sub\nJOB b t.sub\nJOB c t.sub\nPARENT a CHILD b c\n";
+    let dir = dir_with(&[("d/x.dag", dag), ("d/t.sub", TRUE_SUB)]);
+    let ran = updraft(dir.path(), &["dag", "check", "d/x.dag"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(
+        ran.out
+            .starts_with("d/x.dag: ok, 3 nodes (0 studies), 2 edges, 2 deep"),
+        "{}",
+        ran.out
+    );
+    let document = json(&updraft(dir.path(), &["dag", "check", "d/x.dag", "-o", "json"]).out);
+    assert_eq!(document["ok"], true);
+    assert_eq!(
+        (&document["nodes"], &document["height"]),
+        (&3.into(), &2.into())
+    );
+    let dot = updraft(dir.path(), &["dag", "dot", "d/x.dag"]);
+    assert_eq!(dot.code, Some(0), "{}", dot.err);
+    assert!(
+        dot.out.starts_with("digraph") && dot.out.contains("->"),
+        "{}",
+        dot.out
+    );
+}
+
+#[test]
+fn every_error_comes_at_once_with_its_place() {
+    let dag = "JOB a t.sub\nJOB b missing.sub\nJBO c t.sub\nPARENT a CHILD nobody\n";
+    let dir = dir_with(&[("d/x.dag", dag), ("d/t.sub", TRUE_SUB)]);
+    let ran = updraft(dir.path(), &["dag", "check", "d/x.dag"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.out);
+    for part in [
+        "d/x.dag:2:",
+        "d/x.dag:3:1",
+        "d/x.dag:4:",
+        "missing.sub",
+        "nobody",
+        "^^^",
+    ] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+    let document = json(&updraft(dir.path(), &["dag", "check", "d/x.dag", "-o", "json"]).out);
+    assert_eq!(document["ok"], false);
+    let found = document["diagnostics"].as_array().unwrap();
+    assert!(found.len() >= 3, "{document}");
+    for key in [
+        "code", "severity", "file", "line", "column", "length", "message", "help",
+    ] {
+        assert!(found[0].get(key).is_some(), "{key}: {document}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_before_anybody_is_asked() {
+    let circle = "JOB a t.sub\nJOB b t.sub\nPARENT a CHILD b\nPARENT b CHILD a\n";
+    let dir = dir_with(&[
+        ("circle.dag", circle),
+        ("t.sub", TRUE_SUB),
+        ("bad.sub", "queue x y z\n"),
+    ]);
+    let address = dead_address();
+    for file in ["circle.dag", "bad.sub", "none.dag", "none.sub"] {
+        for verb in ["submit", "run"] {
+            let mut command = command(dir.path(), &[verb, file, "--manager", &address]);
+            let ran = ran(command.output().unwrap());
+            assert_eq!(ran.code, Some(2), "{verb} {file}: {}", ran.err);
+            assert!(ran.err.contains(file), "{verb} {file}: {}", ran.err);
+        }
+    }
+    assert!(
+        !dir.path().join(".local").exists(),
+        "no state is made for a file that is wrong"
+    );
+}
+
+#[test]
+fn an_absent_directory_is_told() {
+    let dir = dir_with(&[]);
+    let ran = updraft(dir.path(), &["dag", "check", "no/such/x.dag"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("no/such: no such file"), "{}", ran.err);
+    assert!(!Path::new("no").exists());
+}
+
+/// What `a` makes and `b` takes, with one line each to vary.
+fn chain(of_a: &str, of_b: &str) -> Vec<(String, String)> {
+    let description = |more: &str| {
+        format!("executable = /bin/true\ntransfer_executable = false\n{more}\nqueue\n")
+    };
+    let dag = "JOB a a.sub\nJOB b b.sub\nPARENT a CHILD b\n".to_owned();
+    vec![
+        ("d/x.dag".to_owned(), dag),
+        ("d/a.sub".to_owned(), description(of_a)),
+        ("d/b.sub".to_owned(), description(of_b)),
+    ]
+}
+
+#[test]
+fn inputs_are_there_or_come_from_a_node_before() {
+    let takes = "transfer_input_files = data/x.csv";
+    let moved = "transfer_output_files = x.csv\ntransfer_output_remaps = \"x.csv = data/x.csv\"";
+    let rows = [
+        // (a makes, b takes, is accepted)
+        ("transfer_output_files = data/x.csv", takes, true),
+        ("transfer_output_files = data", takes, true),
+        (moved, takes, true),
+        (moved, "transfer_input_files = data", true),
+        ("output = data/x.csv", takes, true),
+        ("transfer_output_files = x.csv", takes, false),
+        ("transfer_output_files = y.csv", takes, false),
+        // What a makes is not known: b may find it, but only where it would arrive.
+        ("", "transfer_input_files = x.csv", true),
+        ("", takes, false),
+        // b's own output comes too late, and a runs before b.
+        (
+            "",
+            "transfer_input_files = q/x.csv\ntransfer_output_files = q/x.csv",
+            false,
+        ),
+        (takes, "transfer_output_files = data/x.csv", false),
+        ("input = none.txt", "", false),
+        ("input = /dev/null", "", true),
+        ("transfer_input_files = there.csv, sub", "", true),
+        ("transfer_input_files = https://host/x.csv", "", false),
+        (
+            "executable = gone.sh\ntransfer_executable = true",
+            "",
+            false,
+        ),
+    ];
+    for (of_a, of_b, accepted) in rows {
+        let mut files = chain(of_a, of_b);
+        files.push(("d/there.csv".to_owned(), "1".to_owned()));
+        files.push(("d/sub/deep/y".to_owned(), "2".to_owned()));
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect();
+        let dir = dir_with(&files);
+        let ran = updraft(
+            dir.path(),
+            &["submit", "d/x.dag", "--manager", &dead_address()],
+        );
+        // Nobody answers: with everything in place that is what is told.
+        let code = if accepted { 6 } else { 2 };
+        assert_eq!(ran.code, Some(code), "{of_a} | {of_b}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_missing_input_is_named_with_its_place() {
+    let files = chain(
+        "",
+        "# transfer_input_files = no/x.csv\ntransfer_input_files = no/x.csv",
+    );
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let dir = dir_with(&files);
+    let ran = updraft(dir.path(), &["submit", "d/x.dag"]);
+    let expected =
+        "d/b.sub, line 4, for node b (d/x.dag, line 2): input file d/no/x.csv is not there";
+    assert!(ran.err.contains(expected), "{}", ran.err);
+}

@@ -1,0 +1,21 @@
+//! The whole pool as a user has it: managers, workers and clients as processes of their own, which
+//! speak over loopback, crash and come back. What the binary says without a manager is in `cli.rs`.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "e2e/crashes.rs"]
+mod crashes;
+#[path = "e2e/files.rs"]
+mod files;
+#[path = "e2e/home.rs"]
+mod home;
+#[path = "e2e/matching.rs"]
+mod matching;
+#[path = "e2e/pool.rs"]
+mod pool;
+#[path = "e2e/refusals.rs"]
+mod refusals;
+#[path = "e2e/runs.rs"]
+mod runs;
+#[path = "e2e/verbs.rs"]
+mod verbs;
