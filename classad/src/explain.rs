@@ -3,7 +3,6 @@
 //! not take.
 
 mod near;
-mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,7 +152,7 @@ pub fn unknown_attrs(expr: &Expr, my: &ClassAd, targets: &[ClassAd]) -> Vec<Unkn
         .filter(|name| !known.contains_key(name.folded()));
     unknown
         .map(|name| {
-            let did_you_mean = spelling::nearest(&name, known.values().copied()).cloned();
+            let did_you_mean = crate::spelling::nearest(&name, known.values().copied()).cloned();
             UnknownAttr { name, did_you_mean }
         })
         .collect()

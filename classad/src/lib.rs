@@ -31,6 +31,7 @@ pub mod matching;
 mod name;
 mod parser;
 mod references;
+pub mod spelling;
 mod store;
 mod times;
 mod unparse;

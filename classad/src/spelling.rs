@@ -1,4 +1,4 @@
-//! The name most like a misspelled one, by edit distance over folded names.
+//! How alike two words are, and the name most like a misspelled one.
 
 use crate::name::AttrName;
 
@@ -7,7 +7,7 @@ const NAME_BYTES_MAX: usize = 64;
 
 /// The candidate with the least distance, the first of equals; `None` if none is alike enough: at
 /// most a third of the letters different.
-pub(super) fn nearest<'n>(
+pub(crate) fn nearest<'n>(
     name: &AttrName,
     candidates: impl Iterator<Item = &'n AttrName>,
 ) -> Option<&'n AttrName> {
@@ -24,8 +24,9 @@ pub(super) fn nearest<'n>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions, replacements and exchanges of neighbours (optimal string alignment).
-fn distance(a: &[u8], b: &[u8]) -> usize {
+/// Insertions, deletions, replacements and exchanges of neighbours that make one word the other
+/// (optimal string alignment). The cost is the product of the lengths: callers bound them.
+pub fn distance<T: PartialEq>(a: &[T], b: &[T]) -> usize {
     let mut before = vec![0; b.len() + 1];
     let mut above: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
