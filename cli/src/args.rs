@@ -112,7 +112,8 @@ The same command again resumes what was not finished. Ctrl-C stops cleanly; twic
 pub struct Run {
     #[arg(value_name = "FILE.dag", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Where store and logs are kept [default: $XDG_STATE_HOME/updraft/run]
+    /// Where store and logs are kept, each DAG file's in a directory of its own
+    /// [default: $XDG_STATE_HOME/updraft/run]
     #[arg(long, env = "UPDRAFT_STATE_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
