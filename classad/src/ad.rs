@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use crate::error::{AdError, ParseError};
 use crate::eval::Scope;
 use crate::expr::Expr;
-use crate::limits::AD_BYTES_MAX;
-use crate::name::{AttrName, hash_folded};
+use crate::limits::{AD_BYTES_MAX, SYNTAX_ERRORS_MAX};
+use crate::name::{AttrName, NameRef};
 use crate::parser;
 use crate::references::References;
 use crate::unparse::{self, Style};
@@ -36,7 +36,8 @@ impl ClassAd {
     /// Reads an ad in the new syntax, `[ a = 1; b = a + 1 ]`. Of attributes of one name the last
     /// counts.
     ///
-    /// # Errors Where and why `text` is not an ad.
+    /// # Errors
+    /// Where and why `text` is not an ad.
     pub fn parse(text: &str) -> Result<Self, AdError> {
         check_length(text)?;
         Ok(parser::parse_ad(text)?)
@@ -45,18 +46,36 @@ impl ClassAd {
     /// Reads an ad in long form: one `Name = Expr` a line in the old syntax. Empty lines and lines
     /// that begin with `#` are skipped; of attributes of one name the last counts.
     ///
-    /// # Errors The first line that cannot be read.
+    /// # Errors
+    /// The first line that cannot be read.
     pub fn parse_long(text: &str) -> Result<Self, AdError> {
         check_length(text)?;
-        let mut entries = Vec::new();
-        let mut offset = 0;
-        for (i, line) in text.split('\n').enumerate() {
-            if !line.trim().is_empty() && !line.trim_start().starts_with('#') {
-                entries.push(long_line(line, i + 1, offset)?);
-            }
-            offset += line.len() + 1;
+        let entries: Result<Vec<_>, _> = long_lines(text).map(|line| line.entry()).collect();
+        Ok(Self::from_entries(entries?))
+    }
+
+    /// All that [`ClassAd::parse`] would refuse in `text`, in order of place, as
+    /// [`Expr::errors`] has it.
+    pub fn errors(text: &str) -> Vec<AdError> {
+        match check_length(text) {
+            Ok(()) => parser::ad_errors(text)
+                .into_iter()
+                .map(AdError::from)
+                .collect(),
+            Err(too_long) => vec![too_long],
         }
-        Ok(Self::from_entries(entries))
+    }
+
+    /// All that [`ClassAd::parse_long`] would refuse in `text`, in order of place, as
+    /// [`Expr::errors`] has it; the bound counts for the whole text.
+    pub fn errors_long(text: &str) -> Vec<AdError> {
+        if let Err(too_long) = check_length(text) {
+            return vec![too_long];
+        }
+        long_lines(text)
+            .flat_map(|line| line.errors())
+            .take(SYNTAX_ERRORS_MAX)
+            .collect()
     }
 
     /// Sets an attribute, keeping the spelling of its name if it was there.
@@ -83,12 +102,23 @@ impl ClassAd {
 
     /// The expression of an attribute.
     pub fn get(&self, name: &str) -> Option<&Expr> {
-        self.0.find(hash_folded(name), |entry| entry.is(name))
+        self.get_ref(NameRef::new(name))
     }
 
     /// The same by a name made before, which needs no hashing.
     pub fn get_name(&self, name: &AttrName) -> Option<&Expr> {
-        self.0.find(name.hash(), |entry| entry == name)
+        self.get_ref(name.as_ref())
+    }
+
+    #[inline]
+    pub(crate) fn get_ref(&self, name: NameRef<'_>) -> Option<&Expr> {
+        self.get_entry(name).map(|(_, expr)| expr)
+    }
+
+    /// The expression of an attribute, and the attribute's place in the ad.
+    #[inline]
+    pub(crate) fn get_entry(&self, name: NameRef<'_>) -> Option<(Place, &Expr)> {
+        self.0.find(name)
     }
 
     /// Whether the ad has the attribute.
@@ -107,6 +137,14 @@ impl ClassAd {
     /// The attributes in the order of their folded names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&AttrName, &Expr)> {
         self.0.entries.iter().map(|(name, expr)| (name, expr))
+    }
+
+    /// The attributes in the order in which ads print: short names first, those of one length by
+    /// their folded names.
+    pub(crate) fn printed(&self) -> Vec<(&AttrName, &Expr)> {
+        let mut entries: Vec<_> = self.iter().collect();
+        entries.sort_by_key(|(name, _)| name.as_str().len());
+        entries
     }
 
     /// How many attributes there are.
@@ -147,14 +185,14 @@ impl ClassAd {
         crate::eval::flatten(self, expr)
     }
 
-    /// One `Name = Expr` a line in the old syntax. A string that holds a line break does not
+    /// One `Name = Expr` a line in the old syntax. A string that holds a line break, or a backslash before a quote, does not
     /// survive this form; [`ClassAd::to_exact`] keeps everything.
     pub fn to_long(&self) -> String {
         let mut out = String::new();
-        for (name, expr) in self.iter() {
-            unparse::name(&mut out, name, Style::Old);
+        for (name, expr) in self.printed() {
+            unparse::name(&mut out, name.as_ref(), Style::Old);
             out.push_str(" = ");
-            unparse::expr(&mut out, expr, Style::Old);
+            unparse::expr(&mut out, expr.as_ref(), Style::Old);
             out.push('\n');
         }
         out
@@ -189,12 +227,20 @@ impl ClassAd {
     }
 }
 
+/// Which of an ad's attributes it is.
+pub(crate) type Place = u32;
+
 /// Below this many attributes the entries themselves are searched.
 const INDEXED_LEN_MIN: usize = 8;
 /// A place of the index that points at no entry.
 const VACANT: u32 = u32::MAX;
 
-/// Open addressing by the names' own hashes, at most half full; built on the first look-up.
+/// Places that a look-up tries before it searches the entries themselves: names may be made to
+/// collide.
+const PROBES_MAX: usize = 16;
+
+/// Open addressing by the names' own hashes, at most half full; built on the first look-up. A name
+/// whose places are all taken is left out.
 struct Index {
     slots: Box<[u32]>,
 }
@@ -204,24 +250,26 @@ impl Body {
         self.entries.binary_search_by(|(entry, _)| entry.cmp(name))
     }
 
-    fn find(&self, hash: u32, is: impl Fn(&AttrName) -> bool) -> Option<&Expr> {
+    #[inline]
+    fn find(&self, name: NameRef<'_>) -> Option<(Place, &Expr)> {
         if self.entries.len() < INDEXED_LEN_MIN {
-            let found = self
-                .entries
-                .iter()
-                .find(|(name, _)| name.hash() == hash && is(name));
-            return found.map(|(_, expr)| expr);
+            let mut entries = self.entries.iter();
+            let at = entries.position(|(entry, _)| name.names(entry))?;
+            return Some((at as Place, &self.entries[at].1));
         }
         let slots = &self.index.get_or_init(|| Index::of(&self.entries)).slots;
         let mask = slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            let (name, expr) = self.entries.get(slots[at] as usize)?;
-            if name.hash() == hash && is(name) {
-                return Some(expr);
+        for probe in 0..PROBES_MAX {
+            let slot = slots[(name.hash() as usize + probe) & mask];
+            let (entry, expr) = self.entries.get(slot as usize)?;
+            if name.names(entry) {
+                return Some((slot, expr));
             }
-            at = (at + 1) & mask;
         }
+        let at = self
+            .entries
+            .binary_search_by(|(entry, _)| name.cmp(entry).reverse());
+        at.ok().map(|at| (at as Place, &self.entries[at].1))
     }
 }
 
@@ -230,11 +278,11 @@ impl Index {
         let mut slots = vec![VACANT; (entries.len() * 2).next_power_of_two()].into_boxed_slice();
         let mask = slots.len() - 1;
         for (i, (name, _)) in entries.iter().enumerate() {
-            let mut at = name.hash() as usize & mask;
-            while slots[at] != VACANT {
-                at = (at + 1) & mask;
+            let hash = name.as_ref().hash() as usize;
+            let mut probes = (0..PROBES_MAX).map(|probe| (hash + probe) & mask);
+            if let Some(at) = probes.find(|at| slots[*at] == VACANT) {
+                slots[at] = i as u32;
             }
-            slots[at] = i as u32;
         }
         Self { slots }
     }
@@ -250,26 +298,82 @@ fn check_length(text: &str) -> Result<(), AdError> {
     })
 }
 
-fn long_line(line: &str, number: usize, offset: usize) -> Result<(AttrName, Expr), AdError> {
-    const SHOWN_CHARS_MAX: usize = 60;
-    let not_a_line = || AdError::Line {
-        line: number,
-        text: line.trim().chars().take(SHOWN_CHARS_MAX).collect(),
-    };
-    let (name_text, expr_text) = line.split_once('=').ok_or_else(not_a_line)?;
-    let name = parser::parse_name(name_text).map_err(|_| not_a_line())?;
-    let trimmed = expr_text.trim_end();
-    match Expr::parse_old(trimmed) {
-        Ok(expr) => Ok((name, expr)),
-        Err(mut source) => {
-            source.offset += offset + name_text.len() + 1;
-            Err(AdError::Expr {
-                name: name.to_string(),
-                line: number,
-                source,
-            })
+/// One line of a long-form ad that is neither empty nor a comment.
+struct LongLine<'t> {
+    text: &'t str,
+    /// From 1.
+    number: usize,
+    /// Of its first byte.
+    offset: usize,
+}
+
+fn long_lines(text: &str) -> impl Iterator<Item = LongLine<'_>> {
+    let mut offset = 0;
+    let lines = text.split('\n').enumerate().map(move |(i, text)| {
+        let line = LongLine {
+            text,
+            number: i + 1,
+            offset,
+        };
+        offset += text.len() + 1;
+        line
+    });
+    lines.filter(|line| {
+        let text = line.text.trim_start();
+        !text.is_empty() && !text.starts_with('#')
+    })
+}
+
+impl LongLine<'_> {
+    fn entry(&self) -> Result<(AttrName, Expr), AdError> {
+        let (name, expr_text, offset) = self.split()?;
+        match Expr::parse_old(expr_text) {
+            Ok(expr) => Ok((name, expr)),
+            Err(source) => Err(self.refused(&name, source.shifted(offset))),
         }
     }
+
+    fn errors(&self) -> Vec<AdError> {
+        let (name, expr_text, offset) = match self.split() {
+            Ok(parts) => parts,
+            Err(error) => return vec![error],
+        };
+        let errors = Expr::errors_old(expr_text).into_iter();
+        errors
+            .map(|source| self.refused(&name, source.shifted(offset)))
+            .collect()
+    }
+
+    /// The name, the expression's text, and where that begins in the whole text.
+    fn split(&self) -> Result<(AttrName, &str, usize), AdError> {
+        const SHOWN_CHARS_MAX: usize = 60;
+        let not_a_line = || AdError::Line {
+            line: self.number,
+            text: self.text.trim().chars().take(SHOWN_CHARS_MAX).collect(),
+        };
+        let (name, expr_text) = self.text.split_once('=').ok_or_else(not_a_line)?;
+        let expr_at = self.offset + name.len() + 1;
+        let name = long_name(name).ok_or_else(not_a_line)?;
+        Ok((name, expr_text.trim_end(), expr_at))
+    }
+
+    fn refused(&self, name: &AttrName, source: ParseError) -> AdError {
+        AdError::Expr {
+            name: name.to_string(),
+            line: self.number,
+            source,
+        }
+    }
+}
+
+/// A name before its `=`. Words that expressions keep for themselves are names here.
+fn long_name(text: &str) -> Option<AttrName> {
+    let word = text.trim();
+    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if starts && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Some(word.into());
+    }
+    parser::parse_name(text).ok()
 }
 
 impl Clone for Body {

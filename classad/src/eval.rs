@@ -2,21 +2,28 @@
 //! and in what it makes. Holds scopes and look-up; operators are in `ops`, partial evaluation in
 //! `flatten`, functions in the `functions` module.
 
+mod deref;
 mod flatten;
 mod force;
 pub(crate) mod ops;
+mod select;
 mod special;
+mod val;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
 
-use crate::ad::ClassAd;
-use crate::expr::{Base, Call, Expr, Literal, Node, Reference, Special};
+use smol_str::SmolStr;
+
+use crate::ad::{ClassAd, Place};
+use crate::expr::{Base, Call, Expr, Items, Lit, Node, Ref, Reference, Special};
 use crate::limits::{EVAL_ATTRS_MAX, EVAL_DEPTH_MAX, EVAL_STEPS_MAX, LIST_ITEMS_MAX};
-use crate::name::AttrName;
+use crate::name::NameRef;
 use crate::value::Value;
 
+pub(crate) use deref::Meaning;
 pub(crate) use flatten::flatten;
+pub(crate) use val::Val;
 
 /// Where an expression is evaluated: its own ad, the other ad of a match if there is one, the time,
 /// and a seed for `random()`. A plain value; making one costs nothing.
@@ -26,16 +33,27 @@ pub struct Scope<'a> {
     target: Option<&'a ClassAd>,
     now_secs: Option<i64>,
     seed: Option<u64>,
+    mode: Mode,
+}
+
+/// Whose rules of look-up hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// The daemons': names fall through to the other side, `MY` is the ad a name stands in.
+    HtCondor,
+    /// The library's own: neither, and no functions that HTCondor adds.
+    Bare,
 }
 
 impl<'a> Scope<'a> {
-    /// Inside `my` alone: no other side, `time()` and `random()` undefined.
+    /// Inside `my` alone: no other side, `time()` UNDEFINED, `random()` ERROR.
     pub fn new(my: &'a ClassAd) -> Self {
         Self {
             my,
             target: None,
             now_secs: None,
             seed: None,
+            mode: Mode::HtCondor,
         }
     }
 
@@ -57,6 +75,20 @@ impl<'a> Scope<'a> {
         self
     }
 
+    /// By the rules of `mode`.
+    pub(crate) fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    pub(crate) fn my(&self) -> &'a ClassAd {
+        self.my
+    }
+
+    pub(crate) fn other(&self) -> Option<&'a ClassAd> {
+        self.target
+    }
+
     /// The same without the other side.
     pub(crate) fn without_target(mut self) -> Self {
         self.target = None;
@@ -66,8 +98,16 @@ impl<'a> Scope<'a> {
     /// The value of `expr` here.
     pub fn eval(&self, expr: &Expr) -> Value {
         let mut evaluator = Evaluator::new(*self);
-        let value = evaluator.eval(expr, MY);
+        let value = evaluator.eval(expr.as_ref(), MY);
         evaluator.force(value)
+    }
+
+    /// The same, `None` where the reference has no value at all rather than ERROR.
+    pub(crate) fn eval_unless_failed(&self, expr: &Expr) -> Option<Value> {
+        let mut evaluator = Evaluator::new(*self);
+        let value = evaluator.eval(expr.as_ref(), MY);
+        let value = evaluator.force(value);
+        (!evaluator.failed).then_some(value)
     }
 
     /// The value of an attribute of `my`, or of the other side if `my` lacks it; UNDEFINED without
@@ -76,11 +116,11 @@ impl<'a> Scope<'a> {
         let mut evaluator = Evaluator::new(*self);
         let found = [(MY, Some(self.my)), (TARGET, self.target)]
             .into_iter()
-            .find_map(|(id, ad)| ad.and_then(|ad| ad.get(name)).map(|expr| (expr, id)));
-        let Some((expr, id)) = found else {
+            .find_map(|(id, ad)| Some((id, ad?.get_entry(NameRef::new(name))?)));
+        let Some((id, (place, expr))) = found else {
             return Value::Undefined;
         };
-        let value = evaluator.eval_attr_expr(expr, id);
+        let value = evaluator.eval_entry(place, expr, id);
         evaluator.force(value)
     }
 
@@ -100,7 +140,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The attribute as a string; `None` unless it is one.
-    pub fn eval_str(&self, name: &str) -> Option<Arc<str>> {
+    pub fn eval_str(&self, name: &str) -> Option<SmolStr> {
         match self.eval_attr(name) {
             Value::Str(text) => Some(text),
             _ => None,
@@ -108,96 +148,128 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// A scope that the evaluation has met: an index into [`Evaluator::frames`].
+/// A scope that the evaluation has met: [`MY`], [`TARGET`], or from [`NESTED`] on a place in
+/// [`Evaluator::nested`].
 pub(crate) type ScopeId = u32;
 
 /// The ad that the evaluation is about.
 pub(crate) const MY: ScopeId = 0;
 /// The other side, where there is one.
 pub(crate) const TARGET: ScopeId = 1;
-
-/// A value while it is being worked on: lists and ads stay unevaluated, with the scope they stood
-/// in.
-#[derive(Clone)]
-pub(crate) enum Val {
-    Undefined,
-    Error,
-    Bool(bool),
-    Int(i64),
-    Real(f64),
-    Str(Arc<str>),
-    AbsTime {
-        secs: i64,
-        offset: i32,
-    },
-    RelTime(f64),
-    /// A list as it stands in an expression of the scope.
-    Lazy(Arc<[Expr]>, ScopeId),
-    /// A list that a function made.
-    Made(Arc<[Val]>),
-    /// The ad of that scope.
-    Ad(ScopeId),
-}
+/// The first ad that stands inside another or was made by a function.
+const NESTED: ScopeId = 2;
 
 struct Frame {
     ad: ClassAd,
     parent: Option<ScopeId>,
 }
 
+/// An attribute's expression, and its place in the ad that has it.
+struct Held<'a> {
+    place: Place,
+    expr: Lent<'a>,
+}
+
+/// Borrowed from the two ads handed in, shared from any other.
+enum Lent<'a> {
+    Borrowed(&'a Expr),
+    Shared(Expr),
+}
+
+impl Deref for Lent<'_> {
+    type Target = Expr;
+
+    fn deref(&self) -> &Expr {
+        match self {
+            Self::Borrowed(expr) => expr,
+            Self::Shared(expr) => expr,
+        }
+    }
+}
+
+/// Bytes of a string that cost a step to make.
+pub(crate) const STEP_BYTES: usize = 64;
+
 /// How many nodes more than itself a call counts for in the depth: its frames are that much larger.
-const CALL_DEPTH: u16 = 3;
+pub(crate) const CALL_DEPTH: u16 = 3;
 
 /// One evaluation.
-pub(crate) struct Evaluator {
-    frames: Vec<Frame>,
+pub(crate) struct Evaluator<'a> {
+    my: &'a ClassAd,
+    target: Option<&'a ClassAd>,
+    nested: Vec<Frame>,
     /// Scopes of nested ads by the ad's identity and the scope it stands in.
-    nested: BTreeMap<(usize, ScopeId), ScopeId>,
-    /// Attributes under evaluation: scope and identity of the expression.
-    active: Vec<(ScopeId, usize)>,
-    has_target: bool,
+    nested_ids: BTreeMap<(usize, ScopeId), ScopeId>,
+    /// Attributes under evaluation.
+    active: Vec<(ScopeId, Place)>,
     pub(crate) now_secs: Option<i64>,
     pub(crate) random_state: Option<u64>,
+    mode: Mode,
+    /// Whether a function gave up on the evaluation as a whole.
+    pub(crate) failed: bool,
+    /// Ads in which a function evaluates an expression of another.
+    contexts: Vec<ScopeId>,
     depth: u16,
     steps: u32,
 }
 
-impl Evaluator {
-    pub(crate) fn new(scope: Scope<'_>) -> Self {
-        let mut frames = Vec::with_capacity(4);
-        frames.push(Frame {
-            ad: scope.my.clone(),
-            parent: None,
-        });
-        if let Some(target) = scope.target {
-            frames.push(Frame {
-                ad: target.clone(),
-                parent: None,
-            });
-        }
+impl<'a> Evaluator<'a> {
+    pub(crate) fn new(scope: Scope<'a>) -> Self {
         Self {
-            frames,
-            nested: BTreeMap::new(),
+            my: scope.my,
+            target: scope.target,
+            nested: Vec::new(),
+            nested_ids: BTreeMap::new(),
             active: Vec::new(),
-            has_target: scope.target.is_some(),
             now_secs: scope.now_secs,
             random_state: scope.seed,
+            mode: scope.mode,
+            failed: false,
+            contexts: Vec::new(),
             depth: 0,
             steps: 0,
         }
     }
 
     /// The value of an expression that stands in scope `at`.
-    pub(crate) fn eval(&mut self, expr: &Expr, at: ScopeId) -> Val {
-        if let Node::Literal(literal) = expr.node() {
-            return Val::from(literal);
+    pub(crate) fn eval(&mut self, expr: Ref<'_>, at: ScopeId) -> Val {
+        let node = expr.node();
+        if let Node::Literal(literal) = node {
+            return self.constant(literal);
         }
         if self.depth >= EVAL_DEPTH_MAX || !self.spend(1) {
             return Val::Error;
         }
         self.depth += 1;
-        let value = self.eval_node(expr.node(), at);
+        let value = self.eval_node(expr, node, at);
         self.depth -= 1;
         value
+    }
+
+    /// Goes on as if it had come from the outermost expression, through those attributes of the
+    /// ad that the evaluation is about, to that depth.
+    pub(crate) fn resume(&mut self, depth: u16, active: &[Place]) {
+        self.depth = depth;
+        self.active.clear();
+        self.active.extend(active.iter().map(|place| (MY, *place)));
+    }
+
+    /// The work done so far.
+    pub(crate) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// A constant inside an expression: a string is copied.
+    fn constant(&mut self, literal: Lit<'_>) -> Val {
+        let bytes = match literal {
+            Lit::Str(text) => text.len(),
+            _ => 0,
+        };
+        if self.spend(1 + bytes / STEP_BYTES) {
+            literal.into()
+        } else {
+            Val::Error
+        }
     }
 
     /// How many nodes are under evaluation.
@@ -212,18 +284,21 @@ impl Evaluator {
         self.steps <= EVAL_STEPS_MAX
     }
 
-    fn eval_node(&mut self, node: &Node, at: ScopeId) -> Val {
+    fn eval_node(&mut self, expr: Ref<'_>, node: Node<'_>, at: ScopeId) -> Val {
         match node {
-            Node::Literal(literal) => Val::from(literal),
+            Node::Literal(literal) => self.constant(literal),
             Node::Attr(reference) => self.eval_reference(reference, at),
             Node::Unary(op, a) => {
                 let a = self.eval(a, at);
-                ops::unary(*op, a)
+                ops::unary(op, (&a).into()).into()
             }
             Node::Binary(op, a, b) => {
                 let a = self.eval(a, at);
                 let b = self.eval(b, at);
-                ops::binary(*op, &a, &b)
+                match self.spend(ops::cost((&a).into(), (&b).into())) {
+                    true => ops::binary_of(op, &a, &b),
+                    false => Val::Error,
+                }
             }
             Node::And(items) => self.eval_chain(items, ops::Chain::And, at),
             Node::Or(items) => self.eval_chain(items, ops::Chain::Or, at),
@@ -240,14 +315,14 @@ impl Evaluator {
             Node::Subscript(base, index) => self.eval_subscript(base, index, at),
             Node::Paren(inner) => self.eval(inner, at),
             Node::Call(call) => self.eval_call(call, at),
-            Node::List(items) => Val::Lazy(Arc::clone(items), at),
+            Node::List(_) => Val::Lazy(expr.to_expr(), at),
             Node::Ad(ad) => Val::Ad(self.enter(ad, at)),
         }
     }
 
-    fn eval_chain(&mut self, items: &[Expr], chain: ops::Chain, at: ScopeId) -> Val {
+    fn eval_chain(&mut self, items: Items<'_>, chain: ops::Chain, at: ScopeId) -> Val {
         let mut result = chain.neutral();
-        for item in items {
+        for item in items.iter() {
             result = chain.step(result, ops::truth(&self.eval(item, at)));
             if chain.is_final(result) {
                 break;
@@ -256,10 +331,11 @@ impl Evaluator {
         result.into()
     }
 
-    fn eval_call(&mut self, call: &Call, at: ScopeId) -> Val {
+    fn eval_call(&mut self, call: Call<'_>, at: ScopeId) -> Val {
         let Some(builtin) = call
             .builtin
             .filter(|builtin| builtin.takes(call.args.len()))
+            .filter(|builtin| self.mode == Mode::HtCondor || !builtin.is_extension())
         else {
             return Val::Error;
         };
@@ -272,26 +348,8 @@ impl Evaluator {
         value
     }
 
-    fn eval_subscript(&mut self, base: &Expr, index: &Expr, at: ScopeId) -> Val {
-        let base = self.eval(base, at);
-        let index = self.eval(index, at);
-        match (base, index) {
-            (Val::Error, _) | (_, Val::Error) => Val::Error,
-            (Val::Undefined, _) | (_, Val::Undefined) => Val::Undefined,
-            (list @ (Val::Lazy(..) | Val::Made(_)), Val::Int(i)) => match usize::try_from(i) {
-                Ok(i) => self.item(&list, i).unwrap_or(Val::Error),
-                Err(_) => Val::Error,
-            },
-            (Val::Ad(id), Val::Str(key)) => match self.frames[id as usize].ad.get(&key).cloned() {
-                Some(expr) => self.eval_attr_expr(&expr, id),
-                None => Val::Undefined,
-            },
-            _ => Val::Error,
-        }
-    }
-
-    fn eval_reference(&mut self, reference: &Reference, at: ScopeId) -> Val {
-        match &reference.base {
+    fn eval_reference(&mut self, reference: Reference<'_>, at: ScopeId) -> Val {
+        match reference.base {
             Base::Here => self.look_up_bare(reference, at),
             Base::Root => self.look_up_root(reference, at),
             Base::Of(base) => {
@@ -301,42 +359,15 @@ impl Evaluator {
         }
     }
 
-    /// `base.name`: climbs from an ad, projects over a list.
-    fn select(&mut self, base: &Val, reference: &Reference) -> Val {
-        match base {
-            Val::Ad(id) => self.look_up(reference, *id).unwrap_or(Val::Undefined),
-            Val::Undefined => Val::Undefined,
-            Val::Lazy(..) | Val::Made(_) => {
-                let Some(items) = self.items(base) else {
-                    return Val::Error;
-                };
-                let mut projected = Vec::with_capacity(items.len());
-                // Lists in lists nest one level of this function each; `depth` bounds them.
-                self.depth += 1;
-                for item in items {
-                    let too_deep = self.depth >= EVAL_DEPTH_MAX;
-                    projected.push(match too_deep {
-                        true => Val::Error,
-                        false => self.select(&item, reference),
-                    });
-                }
-                self.depth -= 1;
-                Val::Made(projected.into())
-            }
-            _ => Val::Error,
-        }
-    }
-
     /// A bare name: here and outwards, then, from a top-level ad, the other side, then the clock.
-    fn look_up_bare(&mut self, reference: &Reference, at: ScopeId) -> Val {
+    fn look_up_bare(&mut self, reference: Reference<'_>, at: ScopeId) -> Val {
         if let Some(value) = self.look_up(reference, at) {
             return value;
         }
-        let other = match (self.has_target, at) {
-            (true, MY) => Some(TARGET),
-            (true, TARGET) => Some(MY),
-            _ => None,
-        };
+        if self.mode == Mode::Bare {
+            return Val::Undefined;
+        }
+        let other = self.other_side(at);
         if let Some(value) = other.and_then(|other| self.look_up(reference, other)) {
             return value;
         }
@@ -346,31 +377,52 @@ impl Evaluator {
         }
     }
 
-    fn look_up_root(&mut self, reference: &Reference, at: ScopeId) -> Val {
-        if self.has_target {
-            return self.context_value(reference, at).unwrap_or(Val::Undefined);
+    /// The side that bare names fall through to: from a top-level ad, and from one right inside it
+    /// in which a function evaluates.
+    fn other_side(&self, at: ScopeId) -> Option<ScopeId> {
+        let side = if self.contexts.contains(&at) {
+            self.parent(at).unwrap_or(at)
+        } else {
+            at
+        };
+        match side {
+            _ if self.mode == Mode::Bare || !self.has_target() => None,
+            MY => Some(TARGET),
+            TARGET => Some(MY),
+            _ => None,
+        }
+    }
+
+    fn look_up_root(&mut self, reference: Reference<'_>, at: ScopeId) -> Val {
+        if self.has_target() {
+            let root = self.root_of(at);
+            return self
+                .context_value(reference, root)
+                .unwrap_or(Val::Undefined);
         }
         let root = self.root_of(at);
         self.look_up(reference, root).unwrap_or(Val::Undefined)
     }
 
     /// From scope `start` outwards. `None` if nobody has the name.
-    fn look_up(&mut self, reference: &Reference, start: ScopeId) -> Option<Val> {
+    fn look_up(&mut self, reference: Reference<'_>, start: ScopeId) -> Option<Val> {
         let mut scope = start;
         loop {
-            let frame = &self.frames[scope as usize];
-            if let Some(expr) = frame.ad.get_name(&reference.name) {
-                if let Some(literal) = expr.as_literal() {
-                    return Some(literal.into());
-                }
-                let expr = expr.clone();
-                return Some(self.eval_attr_expr(&expr, scope));
+            if let Some(held) = self.held(scope, |ad| ad.get_entry(reference.name)) {
+                return Some(match held.expr.as_constant() {
+                    Some(constant) => constant.into(),
+                    None => self.eval_attr(&held, scope),
+                });
             }
-            let parent = frame.parent;
+            let parent = self.parent(scope);
             match reference.special {
-                Some(Special::My) => return Some(Val::Ad(scope)),
+                Some(Special::My) if self.mode == Mode::HtCondor || is_self(reference) => {
+                    return Some(Val::Ad(scope));
+                }
                 Some(Special::Parent) => return Some(parent.map_or(Val::Undefined, Val::Ad)),
-                Some(Special::Root) => return Some(Val::Ad(self.root_of(scope))),
+                Some(Special::Root) if !self.has_target() => {
+                    return Some(Val::Ad(self.root_of(scope)));
+                }
                 Some(_) | None => {}
             }
             match parent {
@@ -380,10 +432,15 @@ impl Evaluator {
         }
     }
 
-    /// The value of an attribute's expression in the scope that holds it. One that is under
+    /// The value of an attribute that is no constant, in the scope that has it. One that is under
     /// evaluation already refers to itself, which is undefined.
-    pub(crate) fn eval_attr_expr(&mut self, expr: &Expr, scope: ScopeId) -> Val {
-        let key = (scope, expr.identity());
+    fn eval_attr(&mut self, held: &Held<'_>, scope: ScopeId) -> Val {
+        self.eval_entry(held.place, &held.expr, scope)
+    }
+
+    /// The same of an attribute by its place.
+    pub(crate) fn eval_entry(&mut self, place: Place, expr: &Expr, scope: ScopeId) -> Val {
+        let key = (scope, place);
         if self.active.contains(&key) {
             return Val::Undefined;
         }
@@ -391,17 +448,18 @@ impl Evaluator {
             return Val::Error;
         }
         self.active.push(key);
-        let value = self.eval(expr, scope);
+        let value = self.eval(expr.as_ref(), scope);
         self.active.pop();
         value
     }
 
     /// The scope of an ad that stands in an expression of scope `parent`.
     pub(crate) fn enter(&mut self, ad: &ClassAd, parent: ScopeId) -> ScopeId {
-        let next = self.frames.len() as ScopeId;
-        let id = *self.nested.entry((ad.identity(), parent)).or_insert(next);
+        let next = NESTED + self.nested.len() as ScopeId;
+        let key = (ad.identity(), parent);
+        let id = *self.nested_ids.entry(key).or_insert(next);
         if id == next {
-            self.frames.push(Frame {
+            self.nested.push(Frame {
                 ad: ad.clone(),
                 parent: Some(parent),
             });
@@ -411,30 +469,60 @@ impl Evaluator {
 
     /// The scope of an ad that a function made.
     pub(crate) fn adopt(&mut self, ad: ClassAd) -> ScopeId {
-        self.frames.push(Frame { ad, parent: None });
-        (self.frames.len() - 1) as ScopeId
+        self.nested.push(Frame { ad, parent: None });
+        NESTED + (self.nested.len() - 1) as ScopeId
     }
 
     pub(crate) fn ad(&self, id: ScopeId) -> &ClassAd {
-        &self.frames[id as usize].ad
+        match (id, self.target) {
+            (MY, _) => self.my,
+            (TARGET, Some(target)) => target,
+            (id, _) => &self.nested[(id - NESTED) as usize].ad,
+        }
+    }
+
+    pub(crate) fn has_target(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// What `find` finds in the ad of a scope, free of the borrow of this evaluator.
+    fn held(
+        &self,
+        id: ScopeId,
+        find: impl Fn(&ClassAd) -> Option<(Place, &Expr)>,
+    ) -> Option<Held<'a>> {
+        let found = match (id, self.target) {
+            (MY, _) => find(self.my).map(|(place, expr)| (place, Lent::Borrowed(expr))),
+            (TARGET, Some(target)) => {
+                find(target).map(|(place, expr)| (place, Lent::Borrowed(expr)))
+            }
+            (id, _) => find(self.ad(id)).map(|(place, expr)| (place, Lent::Shared(expr.clone()))),
+        };
+        found.map(|(place, expr)| Held { place, expr })
+    }
+
+    fn parent(&self, id: ScopeId) -> Option<ScopeId> {
+        match id {
+            MY | TARGET => None,
+            id => self.nested[(id - NESTED) as usize].parent,
+        }
     }
 
     /// The expression that a bare name stands for as seen from `at`, and the scope that holds it.
-    pub(crate) fn definition(&self, name: &AttrName, at: ScopeId) -> Option<(Expr, ScopeId)> {
+    pub(crate) fn definition(&self, name: NameRef<'_>, at: ScopeId) -> Option<(Expr, ScopeId)> {
         let mut scope = at;
         loop {
-            let frame = &self.frames[scope as usize];
-            if let Some(expr) = frame.ad.get_name(name) {
+            if let Some(expr) = self.ad(scope).get_ref(name) {
                 return Some((expr.clone(), scope));
             }
-            scope = frame.parent?;
+            scope = self.parent(scope)?;
         }
     }
 
     /// How many items a list has.
     pub(crate) fn list_len(&self, list: &Val) -> Option<usize> {
         match list {
-            Val::Lazy(items, _) => Some(items.len()),
+            Val::Lazy(list, _) => Some(items_of(list).map_or(0, Items::len)),
             Val::Made(items) => Some(items.len()),
             _ => None,
         }
@@ -443,8 +531,8 @@ impl Evaluator {
     /// The value of one item of a list; `None` beyond its end or if it is no list.
     pub(crate) fn item(&mut self, list: &Val, i: usize) -> Option<Val> {
         match list {
-            Val::Lazy(items, scope) => {
-                let item = items.get(i)?;
+            Val::Lazy(list, scope) => {
+                let item = items_of(list)?.get(i)?;
                 Some(self.eval(item, *scope))
             }
             Val::Made(items) => items.get(i).cloned(),
@@ -461,39 +549,24 @@ impl Evaluator {
         (0..len).map(|i| self.item(list, i)).collect()
     }
 
-    fn root_of(&self, scope: ScopeId) -> ScopeId {
+    pub(crate) fn root_of(&self, scope: ScopeId) -> ScopeId {
         let mut root = scope;
-        while let Some(parent) = self.frames[root as usize].parent {
+        while let Some(parent) = self.parent(root) {
             root = parent;
         }
         root
     }
 }
 
-impl Val {
-    /// Whether it is a list.
-    pub(crate) fn is_list(&self) -> bool {
-        matches!(self, Self::Lazy(..) | Self::Made(_))
-    }
-
-    pub(crate) fn string(text: impl Into<Arc<str>>) -> Self {
-        Self::Str(text.into())
-    }
+/// `self`, which is the ad it stands in whatever the mode.
+fn is_self(reference: Reference<'_>) -> bool {
+    reference.name.is("self")
 }
 
-impl From<&Literal> for Val {
-    fn from(literal: &Literal) -> Self {
-        match literal {
-            Literal::Undefined => Self::Undefined,
-            Literal::Error => Self::Error,
-            Literal::Bool(value) => Self::Bool(*value),
-            Literal::Int(value) => Self::Int(*value),
-            Literal::Real(value) | Literal::RelTime(value) => Self::Real(*value),
-            Literal::Str(text) => Self::Str(Arc::clone(text)),
-            Literal::AbsTime { secs, offset_secs } => Self::AbsTime {
-                secs: *secs,
-                offset: *offset_secs,
-            },
-        }
+/// The items of a list that stands in an expression.
+fn items_of(list: &Expr) -> Option<Items<'_>> {
+    match list.node() {
+        Node::List(items) => Some(items),
+        _ => None,
     }
 }

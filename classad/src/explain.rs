@@ -4,11 +4,12 @@
 
 mod near;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::ad::ClassAd;
+use crate::compiled::Compiled;
 use crate::eval::Scope;
-use crate::expr::{BinaryOp, Expr};
+use crate::expr::{BinaryOp, Expr, Node, Ref, Special};
 use crate::matching::{self, REQUIREMENTS};
 use crate::name::AttrName;
 use crate::value::Value;
@@ -41,8 +42,8 @@ pub struct ClauseReport {
     pub undefined: usize,
     /// For how many targets it is ERROR.
     pub errors: usize,
-    /// Where it is a numeric comparison that refuses at least one target: the target that comes
-    /// closest.
+    /// Where it is a numeric comparison, or a choice of which one is (`a >= 1 || b >= 2`), that
+    /// refuses at least one target: the target that comes closest.
     pub nearest: Option<NearMiss>,
 }
 
@@ -116,10 +117,11 @@ pub fn explain_clauses(
             errors: 0,
             nearest: None,
         };
+        let compiled = Compiled::in_ad(my, clause);
         let mut near = near::Search::new(clause);
         for (i, target) in targets.iter().enumerate() {
             let scope = Scope::new(my).target(target).now(now_secs);
-            let value = scope.eval(clause);
+            let value = scope.run(&compiled);
             let passes = value.is_true();
             report.passing += usize::from(passes);
             report.undefined += usize::from(value.is_undefined());
@@ -142,20 +144,39 @@ pub fn unknown_attrs(expr: &Expr, my: &ClassAd, targets: &[ClassAd]) -> Vec<Unkn
     if targets.is_empty() {
         return Vec::new();
     }
-    let mut known: BTreeMap<&str, &AttrName> = BTreeMap::new();
-    for (name, _) in targets.iter().flat_map(ClassAd::iter) {
-        known.entry(name.folded()).or_insert(name);
+    let mut known: BTreeSet<&AttrName> = BTreeSet::new();
+    for target in targets {
+        collect_names(target, &mut known);
     }
     let wanted = wanted_of_targets(expr, my);
-    let unknown = wanted
-        .into_iter()
-        .filter(|name| !known.contains_key(name.folded()));
+    let unknown = wanted.into_iter().filter(|name| !known.contains(name));
     unknown
         .map(|name| {
-            let did_you_mean = crate::spelling::nearest(&name, known.values().copied()).cloned();
+            let did_you_mean = crate::spelling::nearest(&name, known.iter().copied()).cloned();
             UnknownAttr { name, did_you_mean }
         })
         .collect()
+}
+
+/// The names of an ad and of those inside it: a job may ask for what its devices have.
+fn collect_names<'a>(ad: &'a ClassAd, known: &mut BTreeSet<&'a AttrName>) {
+    for (name, expr) in ad.iter() {
+        known.insert(name);
+        if !expr.is_literal() {
+            collect_nested(expr.as_ref(), known);
+        }
+    }
+}
+
+fn collect_nested<'a>(expr: Ref<'a>, known: &mut BTreeSet<&'a AttrName>) {
+    match expr.node() {
+        Node::Ad(ad) => collect_names(ad, known),
+        _ => {
+            for child in expr.children() {
+                collect_nested(child, known);
+            }
+        }
+    }
 }
 
 /// Names that only a target can give a meaning.
@@ -167,7 +188,8 @@ fn wanted_of_targets(expr: &Expr, my: &ClassAd) -> Vec<AttrName> {
         let references = expr.references();
         wanted.extend(references.external);
         for name in references.internal {
-            if !seen.insert(name.clone()) || name.is("CurrentTime") {
+            // `TARGET` and the like are no attributes.
+            if !seen.insert(name.clone()) || Special::of(name.as_ref()).is_some() {
                 continue;
             }
             match my.get_name(&name) {

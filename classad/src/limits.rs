@@ -22,7 +22,8 @@ pub const EVAL_DEPTH_MAX: u16 = 1000;
 /// Deepest evaluation in which `eval()` still parses: parsing needs stack of its own.
 pub const EVAL_TEXT_DEPTH_MAX: u16 = 250;
 
-/// Work that one evaluation may cost: nodes visited, and results made (one step a 64 bytes).
+/// Work that one evaluation may cost: nodes visited, items gone through, bytes read and made, by
+/// what they cost in time. A step is worth at most about half a microsecond.
 pub const EVAL_STEPS_MAX: u32 = 1_000_000;
 
 /// Longest string that evaluation may make, in bytes.
@@ -34,5 +35,22 @@ pub const LIST_ITEMS_MAX: usize = 65_536;
 /// Deepest nesting of lists and ads in a result.
 pub const RESULT_DEPTH_MAX: u16 = 32;
 
+/// Bytes that the strings of one result may have in all.
+pub const RESULT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Longest text that `formatTime()` makes, in bytes.
+pub const FORMATTED_BYTES_MAX: usize = 1024;
+
 /// Compiled size that one regular expression may have, in bytes.
-pub const REGEX_BYTES_MAX: usize = 256 * 1024;
+pub const REGEX_BYTES_MAX: usize = 128 * 1024;
+
+/// Compiled size up to which a constant regular expression stays compiled, in bytes; a larger one
+/// is compiled in every evaluation.
+pub const REGEX_KEPT_BYTES_MAX: usize = 16 * 1024;
+
+/// Constant regular expressions that one expression keeps compiled, the first ones; further ones
+/// are compiled in every evaluation.
+pub const REGEXES_KEPT_MAX: usize = 16;
+
+/// Most errors of syntax that are reported of one text.
+pub const SYNTAX_ERRORS_MAX: usize = 20;

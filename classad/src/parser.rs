@@ -1,19 +1,27 @@
 //! Text to expressions and ads: recursive descent over `lexer`'s tokens, precedence as the
 //! reference has it (which its manual does not: `?:` is a postfix operator). Every recursion is
-//! counted.
+//! counted. What is said of an error is `hints`' business, what follows it `recover`'s.
 
+mod constants;
+mod group;
+mod hints;
 mod lexer;
+mod numbers;
+mod operators;
+mod recover;
 
-use std::sync::{Arc, OnceLock};
+use smallvec::SmallVec;
 
 use crate::ad::ClassAd;
 use crate::error::ParseError;
-use crate::expr::{Base, BinaryOp, Call, Expr, Literal, Node, Reference, UnaryOp};
-use crate::functions;
+use crate::expr::{Builder, Expr, Lit, NodeId, TooDeep, UnaryOp};
 use crate::limits::{EXPR_BYTES_MAX, EXPR_DEPTH_MAX};
-use crate::name::AttrName;
-use crate::times;
-use lexer::{Lexer, Sym, Token};
+use crate::name::{AttrName, NameRef};
+use constants::{call_literal, is_span, span_as_real};
+use group::Group;
+use lexer::{Lexer, Sym, Text, Token};
+use operators::{Infix, LEVEL_OR, infix_of, unary_of};
+use recover::Recovery;
 
 /// How strings are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,38 +30,80 @@ pub(crate) enum Syntax {
     New,
     /// Backslashes are ordinary, except before a quote that does not end the line.
     Old,
+    /// New, as the bare library reads it: integers may begin with 0, `;` separates no arguments.
+    Bare,
 }
 
 /// The whole of `text` as one expression.
 pub(crate) fn parse_expr(text: &str, syntax: Syntax) -> Result<Expr, ParseError> {
     check_length(text, EXPR_BYTES_MAX, "an expression", "EXPR_BYTES_MAX")?;
-    whole(text, syntax, |parser| parser.expr())
+    let expr = whole(text, syntax, |parser| parser.whole_expr())?;
+    Ok(match syntax {
+        Syntax::Old if is_span(expr.as_ref()) => span_as_real(expr.as_ref()),
+        Syntax::Old | Syntax::New | Syntax::Bare => expr,
+    })
+}
+
+/// An expression from its print in the new syntax, which may be longer than what was read.
+pub(crate) fn reread_expr(text: &str) -> Result<Expr, ParseError> {
+    whole(text, Syntax::New, |parser| {
+        parser.attr_bytes_max = usize::MAX;
+        parser.whole_expr()
+    })
+}
+
+/// An ad from its print in the new syntax, which may be longer than what was read.
+pub(crate) fn reread_ad(text: &str) -> Result<ClassAd, ParseError> {
+    whole(text, Syntax::New, |parser| {
+        parser.attr_bytes_max = usize::MAX;
+        parser.whole_ad()
+    })
 }
 
 /// The whole of `text` as one ad in brackets.
 pub(crate) fn parse_ad(text: &str) -> Result<ClassAd, ParseError> {
-    whole(text, Syntax::New, |parser| match parser.token {
-        Token::Sym(Sym::LBracket) => parser.ad(),
-        _ => Err(parser.unexpected("`[`")),
-    })
+    whole(text, Syntax::New, |parser| parser.whole_ad())
 }
 
-/// An attribute's name with nothing around it: plain, or in single quotes.
+/// Everything that [`parse_expr`] would refuse in `text`, in order of place.
+pub(crate) fn expr_errors(text: &str, syntax: Syntax) -> Vec<ParseError> {
+    match parse_expr(text, syntax) {
+        Ok(_) => Vec::new(),
+        Err(first) if text.len() > EXPR_BYTES_MAX => vec![first],
+        Err(first) => recover::errors(text, syntax, first, |parser| parser.whole_expr()),
+    }
+}
+
+/// Everything that [`parse_ad`] would refuse in `text`, in order of place.
+pub(crate) fn ad_errors(text: &str) -> Vec<ParseError> {
+    match parse_ad(text) {
+        Ok(_) => Vec::new(),
+        Err(first) => recover::errors(text, Syntax::New, first, |parser| parser.whole_ad()),
+    }
+}
+
+/// An attribute's name as a long-form line begins with it: plain, or in single quotes.
 pub(crate) fn parse_name(text: &str) -> Result<AttrName, ParseError> {
-    whole(text, Syntax::New, |parser| parser.name("an attribute name"))
+    whole(text.trim(), Syntax::Old, |parser| {
+        parser.name("an attribute name")
+    })
 }
 
 /// Results inside the parser: the error boxed, because every level of nesting pays for its size on
 /// the stack several times.
 type Parsed<T> = Result<T, Box<ParseError>>;
 
+/// How many operands of chains, lists and calls are kept without allocating.
+const PARTS_INLINE: usize = 16;
+
 fn whole<T>(
     text: &str,
     syntax: Syntax,
     parse: impl FnOnce(&mut Parser<'_>) -> Parsed<T>,
 ) -> Result<T, ParseError> {
+    let mut parser = Parser::new(text, syntax);
     let parse_all = || {
-        let mut parser = Parser::new(text, syntax)?;
+        parser.advance()?;
         let parsed = parse(&mut parser)?;
         parser.expect_end()?;
         Ok(parsed)
@@ -78,31 +128,92 @@ fn check_length(text: &str, limit: usize, what: &str, name: &str) -> Result<(), 
 
 struct Parser<'t> {
     lexer: Lexer<'t>,
-    token: Token,
-    /// Where `token` begins.
-    start: usize,
     depth: u16,
+    syntax: Syntax,
+    /// Longest text of an attribute's expression.
+    attr_bytes_max: usize,
+    builder: Builder,
+    /// Operands, arguments and items of what is not yet complete.
+    parts: SmallVec<[NodeId; PARTS_INLINE]>,
+    /// What was wrong so far, where the parse goes on behind errors.
+    recovery: Option<Box<Recovery>>,
 }
 
-/// How tightly infix operators bind; a higher level binds tighter.
-const LEVEL_OR: u8 = 1;
-const LEVEL_AND: u8 = 2;
-
 impl<'t> Parser<'t> {
-    fn new(text: &'t str, syntax: Syntax) -> Parsed<Self> {
-        let mut parser = Self {
+    fn new(text: &'t str, syntax: Syntax) -> Self {
+        Self {
             lexer: Lexer::new(text, syntax),
-            token: Token::End,
-            start: 0,
             depth: 0,
-        };
-        parser.advance()?;
-        Ok(parser)
+            syntax,
+            attr_bytes_max: EXPR_BYTES_MAX,
+            builder: Builder::new(text.len()),
+            parts: SmallVec::new(),
+            recovery: None,
+        }
     }
 
-    fn expr(&mut self) -> Parsed<Expr> {
+    fn whole_ad(&mut self) -> Parsed<ClassAd> {
+        if !self.is(Sym::LBracket) {
+            return Err(self.unexpected("`[`"));
+        }
+        self.ad()
+    }
+
+    fn whole_expr(&mut self) -> Parsed<Expr> {
+        if let Some(expr) = self.constant()? {
+            return Ok(expr);
+        }
+        let root = self.expr()?;
+        Ok(std::mem::take(&mut self.builder).finish(root))
+    }
+
+    /// An expression in a tree of its own, inside another.
+    fn own_expr(&mut self) -> Parsed<Expr> {
+        let start = self.start();
+        let expr = self.own_tree()?;
+        // Behind an error the parser may stand where it stood.
+        let end = self.lexer.before().max(start);
+        let text = &self.lexer.source()[start..end];
+        check_length(text, self.attr_bytes_max, "an expression", "EXPR_BYTES_MAX")
+            .map_err(|error| Box::new(error.shifted(start)))?;
+        Ok(expr)
+    }
+
+    fn own_tree(&mut self) -> Parsed<Expr> {
+        if let Some(expr) = self.constant()? {
+            return Ok(expr);
+        }
+        let outer = std::mem::take(&mut self.builder);
+        let parts = self.parts.len();
+        let root = self.expr();
+        // What an error left behind are places in the tree that is given up.
+        self.parts.truncate(parts);
+        let own = std::mem::replace(&mut self.builder, outer);
+        root.map(|root| own.finish(root))
+    }
+
+    /// A constant with nothing behind it, which needs no tree.
+    fn constant(&mut self) -> Parsed<Option<Expr>> {
+        let literal = match self.lexer.token {
+            Token::Undefined => Lit::Undefined,
+            Token::Error => Lit::Error,
+            Token::Bool(value) => Lit::Bool(value),
+            Token::Int(value) => Lit::Int(value),
+            Token::Real(value) => Lit::Real(value),
+            Token::Str(text) => Lit::Str(self.lexer.text(text)),
+            Token::Name(_) | Token::Sym(_) | Token::End => return Ok(None),
+        };
+        if !self.lexer.expr_ends() {
+            return Ok(None);
+        }
+        let expr = Expr::literal(literal);
+        self.advance()?;
+        Ok(Some(expr))
+    }
+
+    fn expr(&mut self) -> Parsed<NodeId> {
         if self.depth >= EXPR_DEPTH_MAX {
-            return Err(self.too_deep(self.start));
+            return Err(self.too_deep(self.start()));
         }
         self.depth += 1;
         let result = self.ternary();
@@ -110,24 +221,29 @@ impl<'t> Parser<'t> {
         result
     }
 
-    fn ternary(&mut self) -> Parsed<Expr> {
-        let start = self.start;
+    #[inline(always)]
+    fn ternary(&mut self) -> Parsed<NodeId> {
+        let start = self.start();
         let condition = self.infix(LEVEL_OR)?;
-        if self.token != Token::Sym(Sym::Question) {
+        if !self.is(Sym::Question) {
             return Ok(condition);
         }
         self.advance()?;
         let then = self.expr()?;
-        self.expect(Sym::Colon, "`:` of `? :`")?;
+        if !self.is(Sym::Colon) {
+            return self.without_colon(then);
+        }
+        self.advance()?;
         let other = self.expr()?;
-        self.make(Node::Ternary(condition, then, other), start)
+        let made = self.builder.ternary([condition, then, other]);
+        self.checked(made, start)
     }
 
-    fn infix(&mut self, level_min: u8) -> Parsed<Expr> {
-        let start = self.start;
-        let mut left = self.prefix()?;
+    fn infix(&mut self, level_min: u8) -> Parsed<NodeId> {
+        let start = self.start();
+        let mut left = self.operand()?;
         loop {
-            let Token::Sym(sym) = self.token else {
+            let Token::Sym(sym) = self.lexer.token else {
                 return Ok(left);
             };
             let Some((level, op)) = infix_of(sym) else {
@@ -140,7 +256,8 @@ impl<'t> Parser<'t> {
                 Infix::Strict(op) => {
                     self.advance()?;
                     let right = self.infix(level + 1)?;
-                    self.binary(op, left, right, start)?
+                    let made = self.builder.binary(op, left, right);
+                    self.checked(made, start)?
                 }
                 Infix::And | Infix::Or => self.chain(left, sym, level, start)?,
             };
@@ -148,319 +265,301 @@ impl<'t> Parser<'t> {
     }
 
     /// A run of `&&` or of `||`, `left` being its first operand.
-    fn chain(&mut self, left: Expr, sym: Sym, level: u8, start: usize) -> Parsed<Expr> {
-        let mut items = vec![left];
-        while self.token == Token::Sym(sym) {
+    fn chain(&mut self, left: NodeId, sym: Sym, level: u8, start: usize) -> Parsed<NodeId> {
+        let from = self.parts.len();
+        self.parts.push(left);
+        while self.is(sym) {
             self.advance()?;
-            items.push(self.infix(level + 1)?);
+            let item = self.infix(level + 1)?;
+            self.parts.push(item);
         }
-        self.make(
-            if sym == Sym::AndAnd {
-                Node::And(items.into())
-            } else {
-                Node::Or(items.into())
-            },
-            start,
-        )
+        let items = &self.parts[from..];
+        let made = match sym {
+            Sym::AndAnd => self.builder.and(items),
+            _ => self.builder.or(items),
+        };
+        self.parts.truncate(from);
+        self.checked(made, start)
     }
 
-    fn binary(&self, op: BinaryOp, left: Expr, right: Expr, start: usize) -> Parsed<Expr> {
-        self.make(Node::Binary(op, left, right), start)
+    #[inline(always)]
+    fn operand(&mut self) -> Parsed<NodeId> {
+        let operand = match unary_of(self.lexer.token) {
+            None => self.elvis(),
+            Some(op) => self.prefixed(op),
+        };
+        match operand {
+            Ok(operand) => Ok(operand),
+            Err(error) => self.without_operand(error),
+        }
     }
 
-    fn prefix(&mut self) -> Parsed<Expr> {
-        let mut ops = Vec::new();
-        while let Token::Sym(sym) = self.token {
-            let op = match sym {
-                Sym::Minus => UnaryOp::Minus,
-                Sym::Plus => UnaryOp::Plus,
-                Sym::Bang => UnaryOp::Not,
-                Sym::Tilde => UnaryOp::BitNot,
-                _ => break,
-            };
-            ops.push((op, self.start));
+    fn prefixed(&mut self, first: UnaryOp) -> Parsed<NodeId> {
+        let mut ops = vec![(first, self.start())];
+        self.advance()?;
+        while let Some(op) = unary_of(self.lexer.token) {
+            ops.push((op, self.start()));
             self.advance()?;
         }
         let mut expr = self.elvis()?;
         for (op, start) in ops.into_iter().rev() {
-            expr = self.make(Node::Unary(op, expr), start)?;
+            let made = self.builder.unary(op, expr);
+            expr = self.checked(made, start)?;
         }
         Ok(expr)
     }
 
-    fn elvis(&mut self) -> Parsed<Expr> {
-        let start = self.start;
-        let mut left = self.postfix()?;
-        while self.token == Token::Sym(Sym::Question) && self.lexer.next_is_colon() {
-            self.advance()?;
-            self.advance()?;
-            let right = self.postfix()?;
-            left = self.make(Node::Elvis(left, right), start)?;
+    #[inline(always)]
+    fn elvis(&mut self) -> Parsed<NodeId> {
+        let start = self.start();
+        let first = self.postfix()?;
+        if !self.is_elvis() {
+            return Ok(first);
         }
-        Ok(left)
+        // Grouped from the right.
+        let mut operands = vec![(first, start)];
+        while self.is_elvis() {
+            self.advance()?;
+            self.advance()?;
+            let start = self.start();
+            operands.push((self.postfix()?, start));
+        }
+        let Some((mut right, _)) = operands.pop() else {
+            return Err(self.unexpected("an expression"));
+        };
+        while let Some((left, start)) = operands.pop() {
+            let made = self.builder.elvis(left, right);
+            right = self.checked(made, start)?;
+        }
+        Ok(right)
     }
 
-    fn postfix(&mut self) -> Parsed<Expr> {
-        let start = self.start;
+    fn is_elvis(&self) -> bool {
+        self.is(Sym::Question) && self.lexer.next_is_colon()
+    }
+
+    #[inline(always)]
+    fn postfix(&mut self) -> Parsed<NodeId> {
+        let start = self.start();
         let mut expr = self.primary()?;
         loop {
-            if self.token == Token::Sym(Sym::Dot) {
-                self.advance()?;
-                expr = self.attr(Base::Of(expr), start)?;
-            } else if self.token == Token::Sym(Sym::LBracket) {
-                self.advance()?;
-                expr = self.subscript(expr, start)?;
-            } else {
-                return Ok(expr);
-            }
+            expr = match self.lexer.token {
+                Token::Sym(Sym::Dot) => {
+                    self.advance()?;
+                    let name = self.name_text("an attribute name after `.`")?;
+                    let name = NameRef::new(self.lexer.text(name));
+                    let made = self.builder.selection(expr, name);
+                    self.advance()?;
+                    self.checked(made, start)?
+                }
+                Token::Sym(Sym::LBracket) => self.subscript(expr, start)?,
+                _ => return Ok(expr),
+            };
         }
     }
 
-    fn primary(&mut self) -> Parsed<Expr> {
-        let start = self.start;
-        match &self.token {
-            Token::Literal(_) => self.literal(),
-            Token::Name { .. } => self.name_or_call(),
+    #[inline(always)]
+    fn primary(&mut self) -> Parsed<NodeId> {
+        let start = self.start();
+        let literal = match self.lexer.token {
+            Token::Name(_) => return self.name_or_call(),
+            Token::Str(text) => Lit::Str(self.lexer.text(text)),
+            Token::Int(value) => Lit::Int(value),
+            Token::Real(value) => Lit::Real(value),
+            Token::Bool(value) => Lit::Bool(value),
+            Token::Undefined => Lit::Undefined,
+            Token::Error => Lit::Error,
+            Token::Sym(Sym::LParen) => return self.paren(),
             Token::Sym(Sym::Dot) => {
                 self.advance()?;
-                self.attr(Base::Root, start)
+                let name = self.name_text("an attribute name after `.`")?;
+                let name = NameRef::new(self.lexer.text(name));
+                let node = self.builder.root_name(name);
+                self.advance()?;
+                return Ok(node);
             }
-            Token::Sym(Sym::LParen) => self.paren(),
-            Token::Sym(Sym::LBrace) => self.list(),
+            Token::Sym(Sym::LBrace) => return self.list(),
             Token::Sym(Sym::LBracket) => {
                 let ad = self.ad()?;
-                self.nested(ad, start)
+                let made = self.builder.ad(ad);
+                return self.checked(made, start);
             }
-            Token::Sym(_) | Token::End => Err(self.unexpected("an expression")),
-        }
-    }
-
-    fn literal(&mut self) -> Parsed<Expr> {
-        let Token::Literal(literal) = &self.token else {
-            return Err(self.unexpected("a constant"));
+            Token::Sym(_) | Token::End => return Err(self.unexpected("an expression")),
         };
-        let expr = Expr::literal(literal.clone());
+        let node = self.builder.literal(literal);
         self.advance()?;
-        Ok(expr)
+        Ok(node)
     }
 
-    fn paren(&mut self) -> Parsed<Expr> {
-        let start = self.start;
-        self.advance()?;
+    #[inline(always)]
+    fn paren(&mut self) -> Parsed<NodeId> {
+        let start = self.start();
+        self.open(Group::Paren)?;
         let inner = self.expr()?;
-        self.expect(Sym::RParen, "`)`")?;
-        self.parenthesized(inner, start)
+        self.close(Group::Paren, start, "`)`")?;
+        let made = self.builder.paren(inner);
+        self.checked(made, start)
     }
 
-    fn subscript(&mut self, base: Expr, start: usize) -> Parsed<Expr> {
+    fn subscript(&mut self, base: NodeId, start: usize) -> Parsed<NodeId> {
+        let opened_at = self.start();
+        self.open(Group::Subscript)?;
         let index = self.expr()?;
-        self.expect(Sym::RBracket, "`]` after the subscript")?;
-        self.make(Node::Subscript(base, index), start)
+        self.close(Group::Subscript, opened_at, "`]` after the subscript")?;
+        let made = self.builder.subscript(base, index);
+        self.checked(made, start)
     }
 
-    fn attr(&mut self, base: Base, start: usize) -> Parsed<Expr> {
-        let name = self.name("an attribute name after `.`")?;
-        self.make(Node::Attr(Reference::new(base, name)), start)
-    }
-
-    fn parenthesized(&self, inner: Expr, start: usize) -> Parsed<Expr> {
-        self.make(Node::Paren(inner), start)
-    }
-
-    fn nested(&self, ad: ClassAd, start: usize) -> Parsed<Expr> {
-        self.make(Node::Ad(ad), start)
-    }
-
-    fn name_or_call(&mut self) -> Parsed<Expr> {
-        let start = self.start;
-        let name = self.name("a name")?;
-        if self.token != Token::Sym(Sym::LParen) {
-            return self.make(Node::Attr(Reference::new(Base::Here, name)), start);
-        }
-        let args = self.args()?;
-        self.call(name, args, start)
-    }
-
-    fn args(&mut self) -> Parsed<Vec<Expr>> {
+    #[inline(always)]
+    fn name_or_call(&mut self) -> Parsed<NodeId> {
+        let start = self.start();
+        let text = self.name_text("a name")?;
+        let node = self.builder.name(NameRef::new(self.lexer.text(text)));
         self.advance()?;
-        let mut args = Vec::new();
-        if self.token != Token::Sym(Sym::RParen) {
-            args.push(self.expr()?);
-            while matches!(self.token, Token::Sym(Sym::Comma | Sym::Semicolon)) {
-                self.advance()?;
-                args.push(self.expr()?);
-            }
+        if !self.is(Sym::LParen) {
+            return Ok(node);
         }
-        self.expect(Sym::RParen, "`,` or `)`")?;
-        Ok(args)
-    }
-
-    fn call(&self, name: AttrName, args: Vec<Expr>, start: usize) -> Parsed<Expr> {
-        if let Some(literal) = call_literal(&name, &args, start)? {
-            return Ok(Expr::literal(literal));
-        }
-        let builtin = functions::find(name.folded());
-        let call = Call {
-            name: name.as_str().into(),
-            builtin,
-            args: args.into(),
-            regex: OnceLock::new(),
+        let name = self.builder.take_name(node);
+        let from = self.parts.len();
+        self.args()?;
+        let made = match call_literal(&self.builder, &name, &self.parts[from..], start)? {
+            Some(literal) => Ok(self.builder.literal(literal)),
+            None => self.builder.call(name.as_ref(), &self.parts[from..]),
         };
-        self.make(Node::Call(Box::new(call)), start)
+        self.parts.truncate(from);
+        self.checked(made, start)
     }
 
-    fn list(&mut self) -> Parsed<Expr> {
-        let start = self.start;
-        self.advance()?;
-        let mut items = Vec::new();
-        if self.token != Token::Sym(Sym::RBrace) {
-            items.push(self.expr()?);
-            while self.token == Token::Sym(Sym::Comma) {
-                self.advance()?;
-                items.push(self.expr()?);
+    /// The arguments of a call, with the brackets around them, onto `parts`.
+    fn args(&mut self) -> Parsed<()> {
+        let start = self.start();
+        self.open(Group::Args)?;
+        if !self.is(Sym::RParen) {
+            loop {
+                let arg = self.expr()?;
+                self.parts.push(arg);
+                if !self.separated(Group::Args, start, "`,` or `)`")? {
+                    break;
+                }
             }
         }
-        self.expect(Sym::RBrace, "`,` or `}`")?;
-        self.make(Node::List(items.into()), start)
+        self.close(Group::Args, start, "`,` or `)`")
     }
 
-    /// `[ name = expr; … ]`, from its bracket on. Empty places between semicolons are allowed.
+    fn list(&mut self) -> Parsed<NodeId> {
+        let from = self.parts.len();
+        let start = self.start();
+        self.open(Group::List)?;
+        if !self.is(Sym::RBrace) {
+            loop {
+                let item = self.expr()?;
+                self.parts.push(item);
+                if !self.separated(Group::List, start, "`,` or `}`")? {
+                    break;
+                }
+            }
+        }
+        self.close(Group::List, start, "`,` or `}`")?;
+        let made = self.builder.list(&self.parts[from..]);
+        self.parts.truncate(from);
+        self.checked(made, start)
+    }
+
+    /// `[ name = expr; … ]`, from its bracket on. Empty places between semicolons are allowed, but
+    /// not semicolons alone.
     fn ad(&mut self) -> Parsed<ClassAd> {
-        self.advance()?;
+        let start = self.start();
+        self.open(Group::Ad)?;
         let mut entries = Vec::new();
+        let mut may_end = !self.is(Sym::Semicolon);
         loop {
-            while self.token == Token::Sym(Sym::Semicolon) {
+            while self.is(Sym::Semicolon) {
                 self.advance()?;
             }
-            if self.token == Token::Sym(Sym::RBracket) {
-                self.advance()?;
-                return Ok(ClassAd::from_entries(entries));
+            if self.is(Sym::RBracket) {
+                if !may_end {
+                    return Err(self.unexpected("an attribute name after `;`"));
+                }
+                break;
             }
-            let name = self.name("an attribute name or `]`")?;
-            self.expect(Sym::Assign, "`=`")?;
-            entries.push((name, self.expr()?));
-            if !matches!(self.token, Token::Sym(Sym::Semicolon | Sym::RBracket)) {
-                return Err(self.unexpected("`;` or `]`"));
+            may_end = true;
+            match self.entry(start) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => self.without_entry(error)?,
+            }
+            if !self.separated(Group::Ad, start, "`;` or `]`")? {
+                break;
             }
         }
+        self.close(Group::Ad, start, "`;` or `]`")?;
+        Ok(ClassAd::from_entries(entries))
+    }
+
+    fn entry(&mut self, ad_start: usize) -> Parsed<(AttrName, Expr)> {
+        if matches!(self.lexer.token, Token::End) {
+            return Err(self.unclosed(Group::Ad, ad_start, "an attribute name or `]`"));
+        }
+        let name = self.name("an attribute name or `]`")?;
+        if !self.is(Sym::Assign) {
+            return Err(self.unexpected("`=`"));
+        }
+        self.advance()?;
+        let expr = self.own_expr()?;
+        Ok((name, expr))
     }
 
     fn name(&mut self, expected: &'static str) -> Parsed<AttrName> {
-        let Token::Name(text) = &self.token else {
-            return Err(self.unexpected(expected));
-        };
-        let name = AttrName::from(text.as_str());
+        let text = self.name_text(expected)?;
+        let name = AttrName::parsed(self.lexer.text(text));
         self.advance()?;
         Ok(name)
     }
 
-    fn expect(&mut self, sym: Sym, expected: &'static str) -> Parsed<()> {
-        if self.token != Token::Sym(sym) {
-            return Err(self.unexpected(expected));
+    /// The name that the token is; it stays the token.
+    fn name_text(&self, expected: &'static str) -> Parsed<Text<'t>> {
+        match self.lexer.token {
+            Token::Name(text) => Ok(text),
+            _ => Err(self.unexpected(expected)),
         }
-        self.advance()
     }
 
-    fn expect_end(&self) -> Parsed<()> {
-        match self.token {
+    fn expect_end(&mut self) -> Parsed<()> {
+        match self.lexer.token {
             Token::End => Ok(()),
             _ => Err(self.unexpected("an operator or the end")),
         }
     }
 
+    #[inline(always)]
     fn advance(&mut self) -> Parsed<()> {
-        let (start, token) = self.lexer.next().map_err(Box::new)?;
-        self.start = start;
-        self.token = token;
-        Ok(())
+        match self.lexer.advance() {
+            Ok(()) => Ok(()),
+            Err(error) => self.without_token(error),
+        }
     }
 
-    fn make(&self, node: Node, start: usize) -> Parsed<Expr> {
-        Expr::make(node).ok_or_else(|| self.too_deep(start))
+    #[inline(always)]
+    fn is(&self, sym: Sym) -> bool {
+        matches!(self.lexer.token, Token::Sym(here) if here == sym)
     }
 
-    fn unexpected(&self, expected: &'static str) -> Box<ParseError> {
-        let found = match &self.token {
-            Token::End if self.start == 0 => "there is no expression".to_string(),
-            Token::End => "the text ends too early".to_string(),
-            Token::Literal(Literal::Str(_)) => "unexpected string".to_string(),
-            Token::Sym(Sym::Assign) => "unexpected `=` (comparison is `==` or `=?=`)".to_string(),
-            _ => format!("unexpected `{}`", self.lexer.slice_from(self.start)),
-        };
-        Box::new(ParseError::new(self.start, found).expecting(expected))
+    /// Where the token begins.
+    fn start(&self) -> usize {
+        self.lexer.start()
     }
 
-    fn too_deep(&self, start: usize) -> Box<ParseError> {
+    #[inline(always)]
+    fn checked(&mut self, made: Result<NodeId, TooDeep>, start: usize) -> Parsed<NodeId> {
+        made.map_err(|TooDeep| self.too_deep(start))
+    }
+
+    #[cold]
+    fn too_deep(&mut self, start: usize) -> Box<ParseError> {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.stop();
+        }
         let message =
             format!("nested deeper than the {EXPR_DEPTH_MAX} levels allowed (EXPR_DEPTH_MAX)");
         Box::new(ParseError::new(start, message))
-    }
-}
-
-enum Infix {
-    Strict(BinaryOp),
-    And,
-    Or,
-}
-
-fn infix_of(sym: Sym) -> Option<(u8, Infix)> {
-    let (level, op) = match sym {
-        Sym::OrOr => return Some((LEVEL_OR, Infix::Or)),
-        Sym::AndAnd => return Some((LEVEL_AND, Infix::And)),
-        Sym::Pipe => (3, BinaryOp::BitOr),
-        Sym::Caret => (4, BinaryOp::BitXor),
-        Sym::Amp => (5, BinaryOp::BitAnd),
-        Sym::EqEq => (6, BinaryOp::Eq),
-        Sym::NotEq => (6, BinaryOp::Ne),
-        Sym::Is => (6, BinaryOp::Is),
-        Sym::Isnt => (6, BinaryOp::Isnt),
-        Sym::Less => (7, BinaryOp::Lt),
-        Sym::LessEq => (7, BinaryOp::Le),
-        Sym::Greater => (7, BinaryOp::Gt),
-        Sym::GreaterEq => (7, BinaryOp::Ge),
-        Sym::Shl => (8, BinaryOp::Shl),
-        Sym::Shr => (8, BinaryOp::Shr),
-        Sym::UShr => (8, BinaryOp::UShr),
-        Sym::Plus => (9, BinaryOp::Add),
-        Sym::Minus => (9, BinaryOp::Sub),
-        Sym::Star => (10, BinaryOp::Mul),
-        Sym::Slash => (10, BinaryOp::Div),
-        Sym::Percent => (10, BinaryOp::Rem),
-        Sym::LParen | Sym::RParen | Sym::LBracket | Sym::RBracket | Sym::LBrace => return None,
-        Sym::RBrace | Sym::Comma | Sym::Semicolon | Sym::Dot | Sym::Question => return None,
-        Sym::Colon | Sym::Bang | Sym::Tilde | Sym::Assign => return None,
-    };
-    Some((level, Infix::Strict(op)))
-}
-
-/// `absTime("…")`, `relTime("…")` and `real("INF")` with one string constant are constants
-/// themselves.
-fn call_literal(name: &AttrName, args: &[Expr], start: usize) -> Parsed<Option<Literal>> {
-    let [arg] = args else { return Ok(None) };
-    let Some(Literal::Str(text)) = arg.as_literal() else {
-        return Ok(None);
-    };
-    let text: &Arc<str> = text;
-    match name.folded() {
-        "abstime" => times::parse_abs(text)
-            .map(|(secs, offset_secs)| Some(Literal::AbsTime { secs, offset_secs }))
-            .ok_or_else(|| {
-                let error = ParseError::new(start, "not a time in `absTime`");
-                Box::new(error.expecting("a time such as `2024-05-06T07:08:09Z`"))
-            }),
-        // So that infinities and NaN, which print as calls, read back as the constants they are.
-        "real" if name.as_str() == "real" => Ok(match &**text {
-            "INF" => Some(Literal::Real(f64::INFINITY)),
-            "-INF" => Some(Literal::Real(f64::NEG_INFINITY)),
-            "NaN" => Some(Literal::Real(f64::NAN)),
-            _ => None,
-        }),
-        "reltime" => times::parse_rel(text)
-            .map(|secs| Some(Literal::RelTime(secs)))
-            .ok_or_else(|| {
-                let error = ParseError::new(start, "not a span of time in `relTime`");
-                Box::new(error.expecting("a span such as `1+02:03:04`"))
-            }),
-        _ => Ok(None),
     }
 }

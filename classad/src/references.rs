@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::ad::ClassAd;
-use crate::expr::{Base, Expr, Literal, Node, Reference, Special};
+use crate::eval::{Evaluator, MY, Meaning, Scope, ScopeId};
+use crate::expr::{Base, Expr, Identity, Node, Ref, Reference, Special};
 use crate::name::AttrName;
 
 /// Attributes by side. Internal ones are the ad's own, external ones the other side's (or
@@ -22,33 +23,38 @@ impl References {
     /// inside a nested ad that it defines itself are left out.
     pub(crate) fn of(expr: &Expr) -> Self {
         let mut references = Self::default();
-        references.mention(expr, &mut Vec::new());
+        references.mention(expr.as_ref(), &mut Vec::new());
         references
     }
 
     /// By an ad: internal are its attributes that `expr` reaches, directly or through others;
     /// external are the rest, as they are written (`TARGET.x` keeps its prefix). `None` where an
-    /// expression selects from an attribute that is no ad.
+    /// expression selects from something that is no ad.
     pub(crate) fn resolve(ad: &ClassAd, expr: &Expr) -> Option<Self> {
+        Self::reached(&mut Evaluator::new(Scope::new(ad)), expr.clone(), MY)
+    }
+
+    /// The same for what stands in scope `at` of an evaluation.
+    pub(crate) fn reached(evaluator: &mut Evaluator<'_>, expr: Expr, at: ScopeId) -> Option<Self> {
         let mut walk = Walk {
-            root: ad,
+            evaluator,
             found: Self::default(),
             seen: BTreeSet::new(),
-            open: Vec::new(),
+            open: vec![(expr, at, Depth::Full)],
         };
-        walk.expr(expr, &mut vec![ad.clone()])?;
-        while let Some((expr, mut scopes)) = walk.open.pop() {
-            walk.expr(&expr, &mut scopes)?;
+        while let Some((expr, at, depth)) = walk.open.pop() {
+            walk.expr(expr.as_ref(), at, depth)?;
         }
         Some(walk.found)
     }
 
-    fn mention<'e>(&mut self, expr: &'e Expr, nested: &mut Vec<&'e ClassAd>) {
+    fn mention<'e>(&mut self, expr: Ref<'e>, nested: &mut Vec<&'e ClassAd>) {
         match expr.node() {
             Node::Attr(reference) => self.mention_reference(reference, nested),
             Node::Ad(ad) => {
                 nested.push(ad);
-                ad.iter().for_each(|(_, expr)| self.mention(expr, nested));
+                ad.iter()
+                    .for_each(|(_, expr)| self.mention(expr.as_ref(), nested));
                 nested.pop();
             }
             _ => expr
@@ -58,25 +64,22 @@ impl References {
         }
     }
 
-    fn mention_reference<'e>(&mut self, reference: &'e Reference, nested: &mut Vec<&'e ClassAd>) {
-        match &reference.base {
+    fn mention_reference<'e>(&mut self, reference: Reference<'e>, nested: &mut Vec<&'e ClassAd>) {
+        match reference.base {
             Base::Root => {
-                self.internal.insert(reference.name.clone());
+                self.internal.insert(reference.name.to_name());
             }
             Base::Here => {
-                if !nested
-                    .iter()
-                    .any(|ad| ad.get_name(&reference.name).is_some())
-                {
-                    self.internal.insert(reference.name.clone());
+                if !nested.iter().any(|ad| ad.get_ref(reference.name).is_some()) {
+                    self.internal.insert(reference.name.to_name());
                 }
             }
             Base::Of(base) => match scope_word(base) {
                 Some(Special::My) if nested.is_empty() => {
-                    self.internal.insert(reference.name.clone());
+                    self.internal.insert(reference.name.to_name());
                 }
                 Some(Special::Target) => {
-                    self.external.insert(reference.name.clone());
+                    self.external.insert(reference.name.to_name());
                 }
                 Some(_) => {}
                 None => self.mention(base, nested),
@@ -86,7 +89,7 @@ impl References {
 }
 
 /// `MY`, `TARGET`, `parent` … standing alone.
-fn scope_word(expr: &Expr) -> Option<Special> {
+fn scope_word(expr: Ref<'_>) -> Option<Special> {
     match expr.node() {
         Node::Attr(Reference {
             base: Base::Here,
@@ -102,118 +105,82 @@ fn scope_word(expr: &Expr) -> Option<Special> {
     }
 }
 
-struct Walk<'a> {
-    root: &'a ClassAd,
-    found: References,
-    /// Expressions already met, by identity.
-    seen: BTreeSet<usize>,
-    /// Attributes still to be walked, with the ads around them: chains of attributes may be long.
-    open: Vec<(Expr, Vec<ClassAd>)>,
+/// Whether the attributes of an ad count that is only selected from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Full,
+    /// Inside the base of a selection: they do not.
+    Base,
 }
 
-impl Walk<'_> {
-    /// `scopes` are the ads around the expression, the outermost first.
-    fn expr(&mut self, expr: &Expr, scopes: &mut Vec<ClassAd>) -> Option<()> {
+struct Walk<'w, 'a> {
+    evaluator: &'w mut Evaluator<'a>,
+    found: References,
+    /// Definitions already met: the expression's identity and the scope that holds it.
+    seen: BTreeSet<(Identity, ScopeId, Depth)>,
+    /// Definitions still to be walked: chains of attributes may be long.
+    open: Vec<(Expr, ScopeId, Depth)>,
+}
+
+impl Walk<'_, '_> {
+    /// Names inside a nested ad are looked up from around it, as the reference does.
+    fn expr(&mut self, expr: Ref<'_>, at: ScopeId, depth: Depth) -> Option<()> {
+        if !self.evaluator.spend(1) {
+            return None;
+        }
         match expr.node() {
-            Node::Attr(reference) => self.reference(reference, scopes).map(|_| ()),
-            Node::Ad(ad) => {
-                scopes.push(ad.clone());
-                let walked = ad.iter().try_for_each(|(_, expr)| self.expr(expr, scopes));
-                scopes.pop();
-                walked
-            }
+            Node::Attr(reference) => self.reference(reference, at, depth),
+            Node::Ad(_) if depth == Depth::Base => Some(()),
             _ => expr
                 .children()
                 .into_iter()
-                .try_for_each(|child| self.expr(child, scopes)),
+                .try_for_each(|child| self.expr(child, at, depth)),
         }
     }
 
-    /// Notes what the reference stands for, and returns that where it is in an ad.
-    fn reference(
-        &mut self,
-        reference: &Reference,
-        scopes: &mut Vec<ClassAd>,
-    ) -> Option<Option<(Expr, Vec<ClassAd>)>> {
-        match &reference.base {
-            Base::Here => self.look_up(&reference.name, scopes.clone()),
-            Base::Root => self.look_up(&reference.name, vec![self.root.clone()]),
-            Base::Of(base) => self.selection(base, &reference.name, scopes),
+    fn reference(&mut self, reference: Reference<'_>, at: ScopeId, depth: Depth) -> Option<()> {
+        if let Base::Of(base) = reference.base {
+            self.base(base, at)?;
         }
+        match self.evaluator.meaning(reference, at) {
+            Meaning::Attr(expr, holder) => {
+                if holder == MY {
+                    self.found.internal.insert(reference.name.to_name());
+                }
+                self.later(expr, holder, depth);
+            }
+            Meaning::Ad(id) if depth == Depth::Full => {
+                let ad = self.evaluator.ad(id).clone();
+                ad.iter()
+                    .for_each(|(_, expr)| self.later(expr.clone(), id, depth));
+            }
+            Meaning::Ad(_) => {}
+            Meaning::Nobody if reference.special == Some(Special::CurrentTime) => {}
+            Meaning::Nobody if depth == Depth::Full => {
+                self.found.external.insert(reference.name.to_name());
+            }
+            Meaning::NoBase if depth == Depth::Full => {
+                let Base::Of(base) = reference.base else {
+                    return None;
+                };
+                let path = format!("{}.{}", base.to_expr(), reference.name.as_str());
+                let path = AttrName::from(path);
+                self.found.external.insert(path);
+            }
+            Meaning::Nobody | Meaning::NoBase => {}
+            Meaning::NotAnAd => return None,
+        }
+        Some(())
     }
 
-    fn selection(
-        &mut self,
-        base: &Expr,
-        name: &AttrName,
-        scopes: &mut Vec<ClassAd>,
-    ) -> Option<Option<(Expr, Vec<ClassAd>)>> {
-        let depth = scopes.len();
-        match scope_word(base) {
-            Some(Special::My) => return self.look_up(name, scopes.clone()),
-            Some(Special::Root) => return self.look_up(name, scopes[..1].to_vec()),
-            Some(Special::Parent) if depth > 1 => {
-                return self.look_up(name, scopes[..depth - 1].to_vec());
-            }
-            Some(_) | None => {}
-        }
-        let Node::Attr(inner) = base.unparenthesized().node() else {
-            return self.expr(base, scopes).map(|()| None);
-        };
-        if let Some(path) = external_path(inner, self.root) {
-            self.found
-                .external
-                .insert(AttrName::from(format!("{path}.{name}")));
-            return Some(None);
-        }
-        let Some((value, mut around)) = self.reference(inner, scopes)? else {
-            return Some(None);
-        };
-        match value.unparenthesized().node() {
-            Node::Ad(ad) => {
-                around.push(ad.clone());
-                self.look_up(name, around)
-            }
-            Node::Literal(Literal::Undefined) => Some(None),
-            _ => None,
-        }
+    /// What a selection selects from is reached, its external names are not.
+    fn base(&mut self, base: Ref<'_>, at: ScopeId) -> Option<()> {
+        self.expr(base, at, Depth::Base)
     }
 
-    fn look_up(
-        &mut self,
-        name: &AttrName,
-        mut scopes: Vec<ClassAd>,
-    ) -> Option<Option<(Expr, Vec<ClassAd>)>> {
-        while let Some(ad) = scopes.last() {
-            let Some(expr) = ad.get_name(name).cloned() else {
-                scopes.pop();
-                continue;
-            };
-            if scopes.len() == 1 {
-                self.found.internal.insert(name.clone());
-            }
-            if self.seen.insert(expr.identity()) {
-                self.open.push((expr.clone(), scopes.clone()));
-            }
-            return Some(Some((expr, scopes)));
+    fn later(&mut self, expr: Expr, holder: ScopeId, depth: Depth) {
+        if !expr.is_literal() && self.seen.insert((expr.identity(), holder, depth)) {
+            self.open.push((expr, holder, depth));
         }
-        self.found.external.insert(name.clone());
-        Some(None)
-    }
-}
-
-/// `TARGET.a.b` as text if nothing in `root` gives its first name a meaning.
-fn external_path(reference: &Reference, root: &ClassAd) -> Option<String> {
-    match &reference.base {
-        Base::Here if root.get_name(&reference.name).is_none() => {
-            Some(reference.name.as_str().to_string())
-        }
-        Base::Of(base) => match base.node() {
-            Node::Attr(inner) => {
-                external_path(inner, root).map(|path| format!("{path}.{}", reference.name))
-            }
-            _ => None,
-        },
-        Base::Here | Base::Root => None,
     }
 }

@@ -11,13 +11,14 @@ pub(crate) fn nearest<'n>(
     name: &AttrName,
     candidates: impl Iterator<Item = &'n AttrName>,
 ) -> Option<&'n AttrName> {
-    let wanted = name.folded().as_bytes();
+    let wanted = name.folded();
+    let wanted = wanted.as_bytes();
     if wanted.len() > NAME_BYTES_MAX {
         return None;
     }
     let limit = (wanted.len() / 3).max(1);
     candidates
-        .filter(|candidate| candidate.folded().len().abs_diff(wanted.len()) <= limit)
+        .filter(|candidate| candidate.as_str().len().abs_diff(wanted.len()) <= limit)
         .map(|candidate| (distance(wanted, candidate.folded().as_bytes()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)

@@ -1,4 +1,5 @@
-//! Ads and expressions through serde: one string in the lossless new syntax, in every format.
+//! Ads and expressions through serde: one string in the lossless new syntax, in every format. What
+//! was once accepted is read back whatever its length has become in print.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::ad::ClassAd;
 use crate::expr::Expr;
 use crate::name::AttrName;
+use crate::parser;
 
 impl Serialize for ClassAd {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -16,7 +18,7 @@ impl Serialize for ClassAd {
 impl<'de> Deserialize<'de> for ClassAd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(D::Error::custom)
+        parser::reread_ad(&text).map_err(D::Error::custom)
     }
 }
 
@@ -29,7 +31,7 @@ impl Serialize for Expr {
 impl<'de> Deserialize<'de> for Expr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(D::Error::custom)
+        parser::reread_expr(&text).map_err(D::Error::custom)
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
+use crate::limits::FORMATTED_BYTES_MAX;
+
 const DAY_SECS: i64 = 86_400;
-/// Longest text that a time's format may make, in bytes.
-const FORMATTED_BYTES_MAX: usize = 1024;
 
 const WEEKDAYS: [&str; 7] = [
     "Sunday",
@@ -64,53 +64,149 @@ impl Civil {
             year_day: days - days_from_civil(year, 1, 1),
         }
     }
+
+    /// From fields as they are, also outside their ranges; the days of week and year by the
+    /// reference's arithmetic.
+    pub(crate) fn of_fields(date: [i64; 3], clock: [i64; 3]) -> Self {
+        let ([year, month, day], [hour, minute, second]) = (date, clock);
+        let fixed = |month: i64, day: i64| {
+            let shift = match is_leap(year) {
+                _ if month <= 2 => 0,
+                true => -1,
+                false => -2,
+            };
+            let past = year - 1;
+            365 * past + past / 4 - past / 100 + past / 400 + (367 * month - 362) / 12 + shift + day
+        };
+        let day_number = fixed(month, day);
+        Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            weekday: day_number.rem_euclid(7),
+            year_day: day_number - fixed(1, 1),
+        }
+    }
+
+    /// Seconds since the epoch. The first second of the least day does not fit 64 bits, though
+    /// later ones do: the sum comes back from where a part of it went around.
+    fn secs(&self) -> i64 {
+        let days = days_in_any_month(self.year, self.month) + self.day - 1;
+        let in_day = self.hour * 3600 + self.minute * 60 + self.second;
+        days.wrapping_mul(DAY_SECS).wrapping_add(in_day)
+    }
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
 /// `2024-05-06T07:08:09Z` and what resembles it: seconds since the epoch, offset of its zone.
 /// Digits are taken in groups whatever stands between them; a missing group counts as zero.
 pub(crate) fn parse_abs(text: &str) -> Option<(i64, i32)> {
-    let text = text.trim();
-    let (body, offset_secs) = split_zone(text)?;
+    let (body, offset_secs) = split_zone(text);
     let bytes = body.as_bytes();
     let mut at = 0;
     let mut group = |width: usize| -> Option<i64> {
         while at < bytes.len() && !bytes[at].is_ascii_digit() {
             at += 1;
         }
-        let digits = body.get(at..at + width)?;
+        let digits = bytes.get(at..at + width)?;
         at += width;
-        let length = digits.bytes().take_while(u8::is_ascii_digit).count();
-        digits[..length].parse().ok()
+        Some(leading_digits(digits))
     };
     let year = group(4)?;
     let month = group(2).unwrap_or(1);
     let [day, hour, minute, second] = [(); 4].map(|()| group(2).unwrap_or(0));
-    if body
-        .get(at..)
-        .is_some_and(|rest| rest.bytes().any(|b| b.is_ascii_digit()))
-    {
+    if bytes[at.min(bytes.len())..].iter().any(u8::is_ascii_digit) {
         return None;
     }
-    let months = year * 12 + month - 1;
-    let days = days_from_civil(months.div_euclid(12), months.rem_euclid(12) + 1, 1) + day - 1;
+    let days = days_in_any_month(year, month) + day - 1;
     let secs = days * DAY_SECS + hour * 3600 + minute * 60 + second;
     Some((secs - i64::from(offset_secs), offset_secs))
 }
 
-/// `[-][days+][[hours:]minutes:]seconds` or `1d2h3m4s`, in seconds. Nothing at all is 0.
+/// Days since the epoch of the first of a month, which may lie outside its year.
+fn days_in_any_month(year: i64, month: i64) -> i64 {
+    let months = year * 12 + month - 1;
+    days_from_civil(months.div_euclid(12), months.rem_euclid(12) + 1, 1)
+}
+
+/// `[-][days+][[hours:]minutes:]seconds`, or with the units behind the numbers, in seconds. Read
+/// from its end; a number that is missing before its sign is 0, and so is nothing at all.
 pub(crate) fn parse_rel(text: &str) -> Option<f64> {
-    let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let (sign, body) = match compact.strip_prefix('-') {
-        Some(body) => (-1.0, body),
-        None => (1.0, compact.as_str()),
-    };
-    let is_unit = |c: char| matches!(c.to_ascii_lowercase(), 'd' | 'h' | 'm' | 's');
-    let secs = if body.contains(is_unit) {
-        parse_units(body)?
-    } else {
-        parse_clock(body)?
-    };
-    Some(sign * secs)
+    let mut rest = Backwards(text.as_bytes());
+    let mut total = 0.0;
+    if rest.ends_with(|b| matches!(b, b's' | b'S') || b.is_ascii_digit()) {
+        rest.take(b"sS");
+        let fraction = rest.digits();
+        let seconds = if rest.take(b".") {
+            format!("{}.{fraction}", rest.digits())
+        } else {
+            fraction
+        };
+        total += number(&seconds);
+    }
+    for (signs, unit_secs) in [
+        (&b"mM:"[..], 60.0),
+        (&b"hH:"[..], 3600.0),
+        (&b"dD+"[..], 86_400.0),
+    ] {
+        if rest.take(signs) {
+            total += number(&rest.digits()) * unit_secs;
+        }
+    }
+    let sign = if rest.take(b"-") { -1.0 } else { 1.0 };
+    rest.is_done().then_some(sign * total)
+}
+
+/// A text read from its end.
+struct Backwards<'t>(&'t [u8]);
+
+impl Backwards<'_> {
+    fn skip_space(&mut self) {
+        self.0 = self.0.trim_ascii_end();
+    }
+
+    fn ends_with(&mut self, is: impl Fn(u8) -> bool) -> bool {
+        self.skip_space();
+        self.0.last().is_some_and(|&b| is(b))
+    }
+
+    /// Takes one of `signs` if it is there.
+    fn take(&mut self, signs: &[u8]) -> bool {
+        let found = self.ends_with(|b| signs.contains(&b));
+        if found {
+            self.0 = &self.0[..self.0.len() - 1];
+        }
+        found
+    }
+
+    fn digits(&mut self) -> String {
+        self.skip_space();
+        let length = self.0.iter().rev().take_while(|b| b.is_ascii_digit());
+        let (rest, digits) = self.0.split_at(self.0.len() - length.count());
+        self.0 = rest;
+        String::from_utf8_lossy(digits).into_owned()
+    }
+
+    fn is_done(&mut self) -> bool {
+        self.skip_space();
+        self.0.is_empty()
+    }
+}
+
+/// Digits with or without a point as a number; none is 0.
+fn number(digits: &str) -> f64 {
+    digits.parse().unwrap_or(0.0)
+}
+
+fn leading_digits(text: &[u8]) -> i64 {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))
 }
 
 /// As `2024-05-06T07:08:09+05:30`, in the zone of `offset_secs`.
@@ -135,7 +231,7 @@ pub(crate) fn format_abs(secs: i64, offset_secs: i32) -> String {
 /// minutes.
 pub(crate) fn is_readable(secs: i64, offset_secs: i32) -> bool {
     let year = Civil::of(secs.saturating_add(offset_secs.into())).year;
-    (0..=9999).contains(&year) && offset_secs % 60 == 0 && offset_secs.abs() < 100 * 3600
+    (0..=9999).contains(&year) && offset_secs % 60 == 0 && offset_secs.unsigned_abs() < 100 * 3600
 }
 
 /// As `1+02:03:04.5`, without the parts that are zero at its front.
@@ -176,84 +272,170 @@ pub(crate) fn format_interval(secs: i64) -> String {
     }
 }
 
-/// As C's `strftime` in the C locale and UTC. `None` if the result would be too long.
-pub(crate) fn strftime(format: &str, secs: i64) -> Option<String> {
-    let t = Civil::of(secs);
+/// As GNU's `strftime` in the C locale and UTC. Fields out of their ranges print as they are.
+/// `None` if the result would be too long.
+pub(crate) fn strftime(format: &str, t: &Civil) -> Option<String> {
     let mut out = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-        } else {
-            match chars.next() {
-                Some(directive) => field(&mut out, directive, &t, secs),
-                None => out.push('%'),
-            }
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (directive, length) = Directive::at(rest);
+        match directive.and_then(|directive| directive.text(t)) {
+            Some(text) => out.push_str(&text),
+            None => out.push_str(&rest[..length]),
         }
+        rest = &rest[length..];
         if out.len() > FORMATTED_BYTES_MAX {
             return None;
         }
     }
-    Some(out)
+    out.push_str(rest);
+    (out.len() <= FORMATTED_BYTES_MAX).then_some(out)
 }
 
-fn field(out: &mut String, directive: char, t: &Civil, secs: i64) {
-    let weekday = WEEKDAYS[t.weekday as usize];
-    let month = MONTHS[(t.month - 1) as usize];
-    let hour12 = if t.hour % 12 == 0 { 12 } else { t.hour % 12 };
-    let half = if t.hour < 12 { "AM" } else { "PM" };
+/// `%`, flags, width, `E` or `O`, and the letter.
+struct Directive {
+    flag: Option<char>,
+    upper: bool,
+    opposite: bool,
+    width: usize,
+    letter: char,
+}
+
+/// How a field is filled up.
+#[derive(Clone, Copy, PartialEq)]
+enum Fill {
+    Zero,
+    Space,
+    /// No number.
+    Text,
+}
+
+impl Directive {
+    /// The directive that begins here, and its length.
+    fn at(text: &str) -> (Option<Self>, usize) {
+        let mut directive = Self {
+            flag: None,
+            upper: false,
+            opposite: false,
+            width: 0,
+            letter: '%',
+        };
+        let mut chars = text.char_indices().skip(1).peekable();
+        while let Some((_, c)) = chars.next_if(|(_, c)| matches!(c, '-' | '_' | '0' | '^' | '#')) {
+            match c {
+                '^' => directive.upper = true,
+                '#' => directive.opposite = true,
+                flag => directive.flag = Some(flag),
+            }
+        }
+        while let Some((_, c)) = chars.next_if(|(_, c)| c.is_ascii_digit()) {
+            let digit = (c as u8 - b'0') as usize;
+            directive.width = (directive.width * 10 + digit).min(FORMATTED_BYTES_MAX + 1);
+        }
+        let modified = chars.next_if(|(_, c)| matches!(c, 'E' | 'O')).is_some();
+        match chars.next() {
+            Some((_, '%')) if modified => (None, chars.peek().map_or(text.len(), |(i, _)| *i)),
+            Some((i, letter)) => {
+                directive.letter = letter;
+                (Some(directive), i + letter.len_utf8())
+            }
+            None => (None, text.len()),
+        }
+    }
+
+    fn text(&self, t: &Civil) -> Option<String> {
+        let (mut text, fill) = field(self.letter, t)?;
+        if fill != Fill::Text {
+            let digits = text.trim_start_matches(['0', ' ']);
+            let kept = text.len() - digits.len().max(1);
+            match self.flag {
+                Some('-') => text.drain(..kept).for_each(drop),
+                Some('_') => text.replace_range(..kept, &" ".repeat(kept)),
+                Some('0') => text.replace_range(..kept, &"0".repeat(kept)),
+                _ => {}
+            }
+        }
+        if self.upper || (self.opposite && matches!(self.letter, 'a' | 'A' | 'b' | 'B' | 'h')) {
+            text.make_ascii_uppercase();
+        }
+        if self.opposite && matches!(self.letter, 'p' | 'Z') {
+            text.make_ascii_lowercase();
+        }
+        let padding = self.width.saturating_sub(text.len());
+        let zeros = match self.flag {
+            Some('0') => true,
+            Some('_' | '-') => false,
+            _ => fill == Fill::Zero,
+        };
+        text.insert_str(0, &if zeros { "0" } else { " " }.repeat(padding));
+        Some(text)
+    }
+}
+
+fn field(letter: char, t: &Civil) -> Option<(String, Fill)> {
+    let weekday = WEEKDAYS.get(t.weekday as usize).copied().unwrap_or("?");
+    let month = MONTHS.get((t.month - 1) as usize).copied().unwrap_or("?");
+    let short = |name: &'static str| name.get(..3).unwrap_or(name);
+    let hour12 = match t.hour {
+        13.. => t.hour - 12,
+        0 => 12,
+        hour => hour,
+    };
+    let half = if t.hour > 11 { "PM" } else { "AM" };
     let monday_based = (t.weekday + 6) % 7;
-    let (iso_year, iso_week) = iso_week(t);
     let hms = format!("{:02}:{:02}:{:02}", t.hour, t.minute, t.second);
     let mdy = format!("{:02}/{:02}/{:02}", t.month, t.day, t.year.rem_euclid(100));
-    let text = match directive {
-        'a' => weekday[..3].to_string(),
+    let two = |value: i64| (format!("{value:02}"), Fill::Zero);
+    let text = match letter {
+        'C' => return Some(two(t.year.div_euclid(100))),
+        'd' => return Some(two(t.day)),
+        'e' => return Some((format!("{:2}", t.day), Fill::Space)),
+        'g' => return Some(two(iso_week(t).0.rem_euclid(100))),
+        'G' => return Some((iso_week(t).0.to_string(), Fill::Zero)),
+        'H' => return Some(two(t.hour)),
+        'I' => return Some(two(hour12)),
+        'j' => return Some((format!("{:03}", t.year_day + 1), Fill::Zero)),
+        'k' => return Some((format!("{:2}", t.hour), Fill::Space)),
+        'l' => return Some((format!("{hour12:2}"), Fill::Space)),
+        'm' => return Some(two(t.month)),
+        'M' => return Some(two(t.minute)),
+        'S' => return Some(two(t.second)),
+        'u' => return Some(((monday_based + 1).to_string(), Fill::Zero)),
+        'U' => return Some(two((t.year_day + 7 - t.weekday) / 7)),
+        'V' => return Some(two(iso_week(t).1)),
+        'w' => return Some((t.weekday.to_string(), Fill::Zero)),
+        'W' => return Some(two((t.year_day + 7 - monday_based) / 7)),
+        'y' => return Some(two(t.year.rem_euclid(100))),
+        'Y' => return Some((t.year.to_string(), Fill::Zero)),
+        'a' => short(weekday).to_string(),
         'A' => weekday.to_string(),
-        'b' | 'h' => month[..3].to_string(),
+        'b' | 'h' => short(month).to_string(),
         'B' => month.to_string(),
         'c' => format!(
             "{} {} {:2} {hms} {}",
-            &weekday[..3],
-            &month[..3],
+            short(weekday),
+            short(month),
             t.day,
             t.year
         ),
-        'C' => format!("{:02}", t.year.div_euclid(100)),
-        'd' => format!("{:02}", t.day),
         'D' | 'x' => mdy,
-        'e' => format!("{:2}", t.day),
         'F' => format!("{}-{:02}-{:02}", t.year, t.month, t.day),
-        'g' => format!("{:02}", iso_year.rem_euclid(100)),
-        'G' => iso_year.to_string(),
-        'H' => format!("{:02}", t.hour),
-        'I' => format!("{hour12:02}"),
-        'j' => format!("{:03}", t.year_day + 1),
-        'k' => format!("{:2}", t.hour),
-        'l' => format!("{hour12:2}"),
-        'm' => format!("{:02}", t.month),
-        'M' => format!("{:02}", t.minute),
         'n' => "\n".to_string(),
         'p' => half.to_string(),
         'P' => half.to_ascii_lowercase(),
         'r' => format!("{hour12:02}:{:02}:{:02} {half}", t.minute, t.second),
         'R' => format!("{:02}:{:02}", t.hour, t.minute),
-        's' => secs.to_string(),
-        'S' => format!("{:02}", t.second),
+        's' => t.secs().to_string(),
         't' => "\t".to_string(),
         'T' | 'X' => hms,
-        'u' => (monday_based + 1).to_string(),
-        'U' => format!("{:02}", (t.year_day + 7 - t.weekday) / 7),
-        'V' => format!("{iso_week:02}"),
-        'w' => t.weekday.to_string(),
-        'W' => format!("{:02}", (t.year_day + 7 - monday_based) / 7),
-        'y' => format!("{:02}", t.year.rem_euclid(100)),
-        'Y' => t.year.to_string(),
         'z' => "+0000".to_string(),
         'Z' => "UTC".to_string(),
         '%' => "%".to_string(),
-        other => format!("%{other}"),
+        _ => return None,
     };
-    out.push_str(&text);
+    Some((text, Fill::Text))
 }
 
 /// Year and week of ISO 8601: weeks begin on Monday, the first holds the year's first Thursday.
@@ -264,88 +446,37 @@ fn iso_week(t: &Civil) -> (i64, i64) {
     (year, (thursday - days_from_civil(year, 1, 1)) / 7 + 1)
 }
 
-/// The text before the zone, and the zone's offset.
-fn split_zone(text: &str) -> Option<(&str, i32)> {
-    if let Some(body) = text.strip_suffix(['z', 'Z']) {
-        return Some((body, 0));
+/// The text before the zone, and the zone's offset: `Z`, or a sign and four digits at the very end,
+/// with or without a colon between them.
+fn split_zone(text: &str) -> (&str, i32) {
+    if let Some(body) = text.trim_ascii_end().strip_suffix(['z', 'Z'])
+        && !body.is_empty()
+    {
+        return (body, 0);
     }
-    for (width, colon) in [(6, true), (5, false)] {
-        let Some(at) = text.len().checked_sub(width) else {
+    let bytes = text.as_bytes();
+    for (width, minutes_at) in [(5, 3), (6, 4)] {
+        let Some(at) = bytes.len().checked_sub(width).filter(|&at| at > 0) else {
             continue;
         };
-        let (Some(body), Some(zone)) = (text.get(..at), text.get(at..)) else {
-            continue;
-        };
-        let sign = match zone.as_bytes()[0] {
+        let zone = &bytes[at..];
+        let sign = match zone[0] {
             b'+' => 1,
             b'-' => -1,
             _ => continue,
         };
-        if colon != (zone.as_bytes().get(3) == Some(&b':')) || body.len() < 10 {
+        if width == 6 && zone[3] != b':' {
             continue;
         }
-        let hours: i32 = zone.get(1..3)?.parse().ok()?;
-        let minutes: i32 = zone.get(width - 2..)?.parse().ok()?;
-        return Some((body, sign * (hours * 3600 + minutes * 60)));
-    }
-    Some((text, 0))
-}
-
-fn parse_units(body: &str) -> Option<f64> {
-    const UNITS: [(char, f64); 4] = [('d', 86_400.0), ('h', 3600.0), ('m', 60.0), ('s', 1.0)];
-    let mut total = 0.0;
-    let mut rest = body;
-    for (unit, secs) in UNITS {
-        let lower = rest.to_ascii_lowercase();
-        if let Some(at) = lower.find(unit) {
-            let number = &rest[..at];
-            total += if unit == 's' {
-                decimal(number)?
-            } else {
-                integer(number)?
-            } * secs;
-            rest = &rest[at + 1..];
+        let digits = [zone[1], zone[2], zone[width - 2], zone[width - 1]];
+        if !digits.iter().all(u8::is_ascii_digit) {
+            continue;
         }
+        let hours = leading_digits(&zone[1..3]) as i32;
+        let minutes = leading_digits(&zone[minutes_at..]) as i32;
+        return (&text[..at], sign * (hours * 3600 + minutes * 60));
     }
-    rest.is_empty().then_some(total)
-}
-
-fn parse_clock(body: &str) -> Option<f64> {
-    let (days, clock) = match body.split_once('+') {
-        Some((days, clock)) => (integer(days)?, clock),
-        None => (0.0, body),
-    };
-    let parts: Vec<&str> = clock.split(':').collect();
-    let (seconds, larger) = parts.split_last()?;
-    if larger.len() > 2 {
-        return None;
-    }
-    let mut total = days * 24.0;
-    for place in (0..2).rev() {
-        let index = larger.len().checked_sub(place + 1);
-        let part = index.map_or(Some(0.0), |i| integer(larger[i]))?;
-        total = if place == 1 {
-            total + part
-        } else {
-            total * 60.0 + part
-        };
-    }
-    let seconds = if seconds.is_empty() {
-        0.0
-    } else {
-        decimal(seconds)?
-    };
-    Some(total * 60.0 + seconds)
-}
-
-fn integer(text: &str) -> Option<f64> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
-}
-
-fn decimal(text: &str) -> Option<f64> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    digits.then(|| text.parse().ok()).flatten()
+    (text, 0)
 }
 
 /// Days since the epoch of a date; `month` is 1 to 12.

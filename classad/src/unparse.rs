@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use crate::ad::ClassAd;
-use crate::expr::{Base, Expr, Literal, Node};
-use crate::name::AttrName;
+use crate::expr::{Base, Expr, Items, Lit, Node, Ref, UnaryOp};
+use crate::limits::STRING_BYTES_MAX;
+use crate::name::NameRef;
 use crate::times;
 
 /// How constants and `=?=` are written.
@@ -17,26 +18,45 @@ pub(crate) enum Style {
     Old,
     /// As new, with the shortest reals that read back to the same bits.
     Exact,
+    /// As new, with an item a line in ads and lists, indented from so many columns on.
+    Pretty(u16),
 }
 
-pub(crate) fn expr(out: &mut String, e: &Expr, style: Style) {
+/// The expression as the function `unparse()` gives it.
+pub(crate) fn pretty(e: &Expr) -> String {
+    let mut out = String::new();
+    expr(&mut out, e.as_ref(), Style::Pretty(0));
+    out
+}
+
+pub(crate) fn expr(out: &mut String, e: Ref<'_>, style: Style) {
     match e.node() {
         Node::Literal(value) => literal(out, value, style),
-        Node::Attr(reference) => {
-            match &reference.base {
-                Base::Here => {}
-                Base::Root => out.push('.'),
-                Base::Of(base) => {
-                    expr(out, base, style);
-                    out.push('.');
-                }
+        Node::Attr(reference) => match reference.base {
+            Base::Here => name(out, reference.name, style),
+            Base::Root => {
+                out.push('.');
+                name(out, reference.name, style);
             }
-            name(out, &reference.name, style);
-        }
+            Base::Of(base) => {
+                expr(out, base, style);
+                if style == Style::Exact && ends_in_number(base) {
+                    out.push(' ');
+                }
+                out.push('.');
+                selected(out, reference.name, style);
+            }
+        },
         Node::Unary(op, a) => {
             out.push(' ');
             out.push_str(op.symbol());
+            let operand = out.len();
             expr(out, a, style);
+            // A minus right before a digit would read back as the sign of the number.
+            let number = out[operand..].starts_with(|c: char| c == '.' || c.is_ascii_digit());
+            if style == Style::Exact && op == UnaryOp::Minus && number {
+                out.insert(operand, ' ');
+            }
         }
         Node::Binary(op, a, b) => {
             let symbol = match (op.symbol(), style) {
@@ -66,9 +86,13 @@ pub(crate) fn expr(out: &mut String, e: &Expr, style: Style) {
             out.push(')');
         }
         Node::Call(call) => {
-            out.push_str(&call.name);
+            // The reference never quotes the name of a function; lossless form must.
+            match style {
+                Style::New | Style::Old | Style::Pretty(_) => out.push_str(call.name),
+                Style::Exact => name(out, NameRef::new(call.name), style),
+            }
             out.push('(');
-            separated(out, &call.args, ",", style);
+            separated(out, call.args, ",", style);
             out.push(')');
         }
         Node::List(items) => list(out, items, style),
@@ -76,81 +100,145 @@ pub(crate) fn expr(out: &mut String, e: &Expr, style: Style) {
     }
 }
 
+/// Whether a point right after it would read back as that of a number.
+fn ends_in_number(e: Ref<'_>) -> bool {
+    match e.node() {
+        Node::Literal(literal) => matches!(literal, Lit::Int(_) | Lit::Real(_)),
+        Node::Elvis(_, b) => ends_in_number(b),
+        _ => false,
+    }
+}
+
 pub(crate) fn ad(out: &mut String, ad: &ClassAd, style: Style) {
+    if let Style::Pretty(column) = style {
+        return pretty_ad(out, ad, column + PRETTY_AD);
+    }
     out.push_str("[ ");
-    for (i, (attr, value)) in ad.iter().enumerate() {
+    for (i, (attr, value)) in ad.printed().into_iter().enumerate() {
         if i > 0 {
             out.push_str("; ");
         }
-        name(out, attr, style);
+        name(out, attr.as_ref(), style);
         out.push_str(" = ");
-        expr(out, value, style);
+        expr(out, value.as_ref(), style);
     }
     out.push_str(" ]");
 }
 
-pub(crate) fn list(out: &mut String, items: &[Expr], style: Style) {
+pub(crate) fn list(out: &mut String, items: Items<'_>, style: Style) {
+    if let Style::Pretty(column) = style {
+        return pretty_list(out, items, column + PRETTY_LIST);
+    }
     out.push_str("{ ");
     separated(out, items, ",", style);
     out.push_str(" }");
 }
 
-pub(crate) fn literal(out: &mut String, value: &Literal, style: Style) {
+/// Columns by which ads and lists go in, and what is inside them once more.
+const PRETTY_AD: u16 = 4;
+const PRETTY_LIST: u16 = 3;
+
+fn pretty_ad(out: &mut String, ad: &ClassAd, column: u16) {
+    line(out, column);
+    out.push('[');
+    for (i, (attr, value)) in ad.printed().into_iter().enumerate() {
+        if i > 0 {
+            out.push_str("; ");
+        }
+        line(out, column + PRETTY_AD);
+        name(out, attr.as_ref(), Style::New);
+        out.push_str(" = ");
+        expr(out, value.as_ref(), Style::Pretty(column + PRETTY_AD));
+    }
+    line(out, column);
+    out.push(']');
+}
+
+fn pretty_list(out: &mut String, items: Items<'_>, column: u16) {
+    line(out, column);
+    out.push('{');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        line(out, column + PRETTY_LIST);
+        expr(out, item, Style::Pretty(column + PRETTY_LIST));
+    }
+    line(out, column);
+    out.push('}');
+}
+
+/// A new line, up to a column. What is too long for a string anyway is not indented further.
+fn line(out: &mut String, column: u16) {
+    out.push('\n');
+    if out.len() > STRING_BYTES_MAX {
+        return;
+    }
+    out.extend(std::iter::repeat_n(' ', column.into()));
+}
+
+pub(crate) fn literal(out: &mut String, value: Lit<'_>, style: Style) {
     match value {
-        Literal::Undefined => out.push_str("undefined"),
-        Literal::Error => out.push_str("error"),
-        Literal::Bool(true) => out.push_str("true"),
-        Literal::Bool(false) => out.push_str("false"),
-        Literal::Int(value) => {
+        Lit::Undefined => out.push_str("undefined"),
+        Lit::Error => out.push_str("error"),
+        Lit::Bool(true) => out.push_str("true"),
+        Lit::Bool(false) => out.push_str("false"),
+        Lit::Int(value) => {
             let _ = write!(out, "{value}");
         }
-        Literal::Real(value) => real(out, *value, style),
-        Literal::Str(text) => string(out, text, style),
-        Literal::AbsTime { secs, offset_secs }
-            if style == Style::Exact && !times::is_readable(*secs, *offset_secs) =>
+        Lit::Real(value) => real(out, value, style),
+        Lit::Str(text) => string(out, text, style),
+        Lit::AbsTime { secs, offset_secs }
+            if style == Style::Exact && !times::is_readable(secs, offset_secs) =>
         {
             let _ = write!(out, "absTime({secs},{offset_secs})");
         }
-        Literal::AbsTime { secs, offset_secs } => {
-            let _ = write!(
-                out,
-                "absTime(\"{}\")",
-                times::format_abs(*secs, *offset_secs)
-            );
+        Lit::AbsTime { secs, offset_secs } => {
+            let _ = write!(out, "absTime(\"{}\")", times::format_abs(secs, offset_secs));
         }
-        Literal::RelTime(secs) if !secs.is_finite() => real(out, *secs, style),
-        Literal::RelTime(secs) if style == Style::Exact => {
+        Lit::RelTime(secs) if !secs.is_finite() => real(out, secs, style),
+        Lit::RelTime(secs) if style == Style::Exact => {
             let _ = write!(out, "relTime(\"{secs}\")");
         }
-        Literal::RelTime(secs) => {
-            let _ = write!(out, "relTime(\"{}\")", times::format_rel(*secs));
+        Lit::RelTime(secs) => {
+            let _ = write!(out, "relTime(\"{}\")", times::format_rel(secs));
         }
     }
 }
 
-pub(crate) fn name(out: &mut String, name: &AttrName, style: Style) {
+pub(crate) fn name(out: &mut String, name: NameRef<'_>, style: Style) {
     if name.is_plain() {
         out.push_str(name.as_str());
     } else {
-        out.push('\'');
-        escaped(out, name.as_str(), '\'', style);
-        out.push('\'');
+        quoted_name(out, name, style);
     }
+}
+
+/// A name behind the point of a selection, where `parent` stands without quotes. The reference
+/// quotes nothing there, so that what it prints of other names cannot be read back.
+fn selected(out: &mut String, name: NameRef<'_>, style: Style) {
+    if name.is_word() {
+        out.push_str(name.as_str());
+    } else {
+        quoted_name(out, name, style);
+    }
+}
+
+fn quoted_name(out: &mut String, name: NameRef<'_>, style: Style) {
+    out.push('\'');
+    match style {
+        Style::New | Style::Exact | Style::Pretty(_) => escaped(out, name.as_str(), '\'', style),
+        Style::Old => old_escaped(out, name.as_str(), '\''),
+    }
+    out.push('\'');
 }
 
 /// A string in quotes.
 pub(crate) fn string(out: &mut String, text: &str, style: Style) {
     out.push('"');
     match style {
-        Style::New | Style::Exact => escaped(out, text, '"', style),
-        Style::Old => {
-            for c in text.chars() {
-                if c == '"' {
-                    out.push('\\');
-                }
-                out.push(c);
-            }
-        }
+        Style::New | Style::Exact | Style::Pretty(_) => escaped(out, text, '"', style),
+        Style::Old => old_escaped(out, text, '"'),
     }
     out.push('"');
 }
@@ -172,7 +260,7 @@ pub(crate) fn real(out: &mut String, value: f64, style: Style) {
         });
     } else {
         match style {
-            Style::New => out.push_str(&exponential(value, 15)),
+            Style::New | Style::Pretty(_) => out.push_str(&exponential(value, 15)),
             Style::Old => out.push_str(&general(value, 16)),
             Style::Exact => {
                 let _ = write!(out, "{value:?}");
@@ -233,7 +321,7 @@ fn escaped(out: &mut String, text: &str, quote: char, style: Style) {
                 out.push(c);
             }
             ' '..='~' => out.push(c),
-            c if !c.is_ascii() && style != Style::New => out.push(c),
+            c if !c.is_ascii() && matches!(style, Style::Old | Style::Exact) => out.push(c),
             c => {
                 let mut buffer = [0; 4];
                 for byte in c.encode_utf8(&mut buffer).bytes() {
@@ -244,7 +332,17 @@ fn escaped(out: &mut String, text: &str, quote: char, style: Style) {
     }
 }
 
-fn infix(out: &mut String, a: &Expr, symbol: &str, b: &Expr, style: Style) {
+/// The old syntax knows one escape, that of the quote.
+fn old_escaped(out: &mut String, text: &str, quote: char) {
+    for c in text.chars() {
+        if c == quote {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+}
+
+fn infix(out: &mut String, a: Ref<'_>, symbol: &str, b: Ref<'_>, style: Style) {
     expr(out, a, style);
     out.push(' ');
     out.push_str(symbol);
@@ -252,7 +350,7 @@ fn infix(out: &mut String, a: &Expr, symbol: &str, b: &Expr, style: Style) {
     expr(out, b, style);
 }
 
-fn separated(out: &mut String, items: &[Expr], separator: &str, style: Style) {
+fn separated(out: &mut String, items: Items<'_>, separator: &str, style: Style) {
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.push_str(separator);

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use crate::ad::ClassAd;
-use crate::expr::{Expr, Literal};
+use crate::expr::{Expr, Lit};
 use crate::name::AttrName;
 use crate::unparse::{self, Style};
 
@@ -22,7 +24,7 @@ pub enum Value {
     /// A double.
     Real(f64),
     /// A string.
-    Str(Arc<str>),
+    Str(SmolStr),
     /// A moment.
     AbsTime {
         /// Seconds since the epoch.
@@ -42,7 +44,7 @@ pub enum Value {
 #[derive(Clone, Debug)]
 pub struct List {
     pub(crate) values: Arc<[Value]>,
-    pub(crate) source: Option<Arc<[Expr]>>,
+    pub(crate) source: Option<Expr>,
 }
 
 /// An ad as a value: its expressions, and their values where it stood.
@@ -189,17 +191,17 @@ impl PartialEq for AdValue {
 impl From<Value> for Expr {
     fn from(value: Value) -> Self {
         match value {
-            Value::Undefined => Self::literal(Literal::Undefined),
-            Value::Error => Self::literal(Literal::Error),
+            Value::Undefined => Self::literal(Lit::Undefined),
+            Value::Error => Self::literal(Lit::Error),
             Value::Bool(value) => value.into(),
             Value::Int(value) => value.into(),
             Value::Real(value) => value.into(),
-            Value::Str(text) => Self::literal(Literal::Str(text)),
-            Value::AbsTime { secs, offset } => Self::literal(Literal::AbsTime {
+            Value::Str(text) => Self::literal(Lit::Str(&text)),
+            Value::AbsTime { secs, offset } => Self::literal(Lit::AbsTime {
                 secs,
                 offset_secs: offset,
             }),
-            Value::RelTime(secs) => Self::literal(Literal::RelTime(secs)),
+            Value::RelTime(secs) => Self::literal(Lit::RelTime(secs)),
             Value::List(list) => list.iter().cloned().collect::<Vec<_>>().into(),
             Value::Ad(ad) => ad.values.iter().cloned().collect::<ClassAd>().into(),
         }
@@ -215,10 +217,14 @@ impl fmt::Display for Value {
                 source: Some(source),
                 ..
             }) => {
-                unparse::list(&mut out, source, Style::New);
+                unparse::expr(&mut out, source.as_ref(), Style::New);
+            }
+            Self::List(list) => {
+                let items: Vec<String> = list.iter().map(ToString::to_string).collect();
+                out = format!("{{ {} }}", items.join(","));
             }
             Self::Ad(ad) => unparse::ad(&mut out, &ad.source, Style::New),
-            other => unparse::expr(&mut out, &other.clone().into(), Style::New),
+            other => unparse::expr(&mut out, Expr::from(other.clone()).as_ref(), Style::New),
         }
         f.write_str(&out)
     }

@@ -217,3 +217,202 @@ fn any_text_is_parsed_or_refused_at_a_place_inside_it() {
         let _ = ClassAd::parse_long(&text);
     }
 }
+
+/// An ad whose values are long: 60 KB strings, lists of tens of thousands of items.
+fn long_ad() -> ClassAd {
+    let mut ad = ClassAd::new();
+    ad.insert("s", "a".repeat(60_000));
+    ad.insert("b", "ab".repeat(30_000));
+    ad.insert("words", "a ".repeat(30_000));
+    ad.insert(
+        "delimiters",
+        (0x4e00..0x8600_u32)
+            .filter_map(char::from_u32)
+            .collect::<String>(),
+    );
+    ad.insert("template", "\\1".repeat(30_000));
+    ad.insert("options", "a?".repeat(2_000));
+    let numbered = |prefix: &str| {
+        let items: Vec<String> = (0..10_000).map(|i| format!("{prefix}{i}")).collect();
+        items.join(",")
+    };
+    ad.insert("ms", numbered("m"));
+    ad.insert("ns", numbered("n"));
+    let list = |item: &str, count: usize| format!("{{ {} }}", vec![item; count].join(","));
+    for (name, text) in [
+        ("numbers", list("1", 30_000)),
+        ("strings", list("s", 30_000)),
+        ("ads", list("[x = s]", 7_000)),
+        (
+            "deep",
+            format!(
+                "{}{}{}",
+                "{".repeat(250),
+                list("1", 30_000),
+                "}".repeat(250)
+            ),
+        ),
+        ("open", vec!["TARGET.x"; 5_000].join(" || ")),
+    ] {
+        ad.insert_expr(name, &text)
+            .expect("the long ad's expressions are expressions");
+    }
+    ad
+}
+
+/// What costs more than it may alone is ERROR; what costs less is ERROR once there is enough of it.
+#[test]
+fn work_is_counted_by_what_it_costs() {
+    let ad = long_ad();
+    for text in [
+        "replaceAll(\"a.*z|a\", s, \"\")",
+        "replaceAll(\"(a?)z?\", s, template)",
+        "replaceAll(\"[ab]*a[ab]{12}c|a\", b, \"\")",
+        "regexp(s, \"\")",
+        "regexp(\"((a{1000}){1000}){1000}\", \"a\")",
+        "regexp(\"[ab]{2999}\", b)",
+        "unresolved(open, \"(a.*z|[ab]{2999})?\")",
+        "unparse(deep)",
+        "member(strcat(s, 1), strings)",
+        "anyCompare(\"<\", strings, s)",
+        "join(\",\", ads.x)",
+        "string(ads.x)",
+        "listToArgs(ads.x)",
+        "strcat(s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s)",
+        "formatTime(0, s)",
+    ] {
+        let value = Scope::new(&ad).eval(&Expr::parse(text).unwrap());
+        assert_eq!(value, Value::Error, "{text}");
+    }
+}
+
+#[test]
+fn work_that_is_repeated_ends_in_error() {
+    let long = long_ad();
+    for text in [
+        "stringListsIntersect(ms, ns)",
+        "stringListSubsetMatch(ms, ns)",
+        "stringListISubsetMatch(ms, ms)",
+        "stringListSize(s, delimiters)",
+        "stringListSum(words)",
+        "stringListMember(s, words)",
+        "split(s, delimiters)",
+        "replaceAll(\"a\", s, \"\")",
+        "regexp(\"z\", s)",
+        "regexp(\"[ab]{100}\", \"\")",
+        "regexp(strcat(\"[ab]\", \"{100}\"), \"\")",
+        "regexp(\"(\", \"\")",
+        "regexp(options, \"\")",
+        "regexpMember(\"z\", {s, s})",
+        "stringList_regexpMember(\"z\", words)",
+        "member(2, numbers)",
+        "allCompare(\"==\", numbers, 1)",
+        "quantize(2, numbers)",
+        "sum(numbers)",
+        "strcmp(s, s)",
+        "versioncmp(s, s)",
+        "toUpper(s)",
+        "substr(s, 1)",
+        "argsToList(words)",
+        "mergeEnvironment(\"a=1 b=2 c=3 d=4\", \"e=5\")",
+        "envV1ToV2(strcat(\"a=\", s))",
+        "formatTime(0, \"%c%c%c%c%c%c%c%c\")",
+        "splitTime(0)",
+        "eval(strcat(\"1 + \", \"1\"))",
+        "unresolved(open)",
+        "unparse(numbers)",
+        "countMatches(true, ads)",
+        "evalInEachContext(1, numbers)",
+        "int(strcat(s, 1))",
+        "s == s",
+    ] {
+        let mut ad = long.clone();
+        let many = |text: &str, count: usize| vec![text; count].join(" || ");
+        ad.insert_expr("once", &format!("({text}) is 7")).unwrap();
+        ad.insert_expr("often", &many("once", 600)).unwrap();
+        ad.insert_expr("always", &many("often", 600)).unwrap();
+        let expr = Expr::parse("always").unwrap();
+        assert_eq!(Scope::new(&ad).eval(&expr), Value::Error, "{text}");
+        assert_eq!(ad.flatten(&expr), expr, "{text}");
+    }
+}
+
+/// What a pattern costs is the same whether it was compiled before or not, and however many others
+/// the expression keeps.
+#[test]
+fn many_patterns_cost_as_much_the_second_time() {
+    let patterns = |count: usize| {
+        let calls: Vec<String> = (0..count)
+            .map(|i| format!("regexp(\"x{i}[ab]{{{}}}\", b)", 100 + i % 50))
+            .collect();
+        Expr::parse(&calls.join(" || ")).unwrap()
+    };
+    let ad = long_ad();
+    for (count, wanted) in [(4, Value::Bool(false)), (1_500, Value::Error)] {
+        let expr = patterns(count);
+        for _ in 0..3 {
+            assert_eq!(Scope::new(&ad).eval(&expr), wanted, "{count} patterns");
+        }
+    }
+    let mut small = ClassAd::new();
+    small.insert("b", "x39");
+    let calls: Vec<String> = (0..40).map(|i| format!("regexp(\"^x{i}$\", b)")).collect();
+    let expr = Expr::parse(&calls.join(" || ")).unwrap();
+    for _ in 0..3 {
+        assert_eq!(Scope::new(&small).eval(&expr), Value::Bool(true));
+    }
+}
+
+#[test]
+fn no_moment_is_too_far_away() {
+    let extremes = [
+        "-9223372036854775808",
+        "-9223372036854775807",
+        "9223372036854775807",
+        "-9223372036854689408",
+        "0",
+        "-1e300",
+        "1e300",
+        "real(\"NaN\")",
+        "real(\"INF\")",
+        "2147483648",
+        "-2147483648",
+    ];
+    let mut ad = ClassAd::new();
+    for first in extremes {
+        ad.insert_expr("t", first).unwrap();
+        for second in extremes {
+            ad.insert_expr("o", second).unwrap();
+            for text in [
+                "formatTime(t, \"%s %c %G %V %U %j %C %y %e %k %l\")",
+                "formatTime(absTime(t, o), \"%s %c %G\")",
+                "formatTime([Year = t; Month = o; Day = t; Hours = o; Minutes = t; Seconds = o],
+                    \"%s %c %G %V %U %j\")",
+                "splitTime(absTime(t, o))",
+                "splitTime(relTime(t))",
+                "splitTime(t)",
+                "interval(t)",
+                "string(absTime(t, o))",
+                "string(relTime(t))",
+                "{ getYear(absTime(t, o)), getDayOfYear(absTime(t)), getDayOfWeek(absTime(t)),
+                    getDays(relTime(t)), getHours(relTime(t)), getSeconds(absTime(t, o)) }",
+                "absTime(t) - absTime(o)",
+                "absTime(t) + relTime(o)",
+                "absTime(t) - relTime(o)",
+                "relTime(t) * o",
+                "dayTime()",
+                "int(absTime(t)) + int(relTime(o))",
+            ] {
+                let scope = Scope::new(&ad).now(i64::MIN);
+                let value = scope.eval(&Expr::parse(text).unwrap());
+                let _ = (
+                    value.to_string(),
+                    value.to_json(),
+                    Expr::from(value).to_exact(),
+                );
+            }
+        }
+    }
+    let moment = eval("formatTime(-9223372036854775808, \"%s\")");
+    assert_eq!(moment.as_str(), Some("-9223372036854775808"));
+}

@@ -2,7 +2,7 @@
 
 use classad::explain::{Explanation, explain};
 use classad::matching::{half_match, matches, rank, symmetric_match};
-use classad::{BinaryOp, ClassAd, Scope, Value};
+use classad::{BinaryOp, ClassAd, Expr, Scope, Value};
 
 const NOW: i64 = 1_700_000_000;
 
@@ -206,4 +206,30 @@ fn names_reached_through_the_jobs_own_attributes_are_told() {
         })
         .collect();
     assert_eq!(unknown, [("Dsk", None), ("Memroy", Some("Memory"))]);
+}
+
+#[test]
+fn what_a_gpu_must_have_may_name_what_the_job_has() {
+    let slot = ClassAd::parse_long(
+        "AvailableGPUs = { G0, G1 }\nG0 = [ Capability = 7.0 ]\nG1 = [ Capability = 8.0; Twice = MinCap * 2 ]",
+    )
+    .unwrap();
+    let count = |job: &str, expr: &str| {
+        let job = ClassAd::parse(job).unwrap();
+        let expr = Expr::parse(expr).unwrap();
+        Scope::new(&job).target(&slot).eval(&expr)
+    };
+    let of_each = "countMatches(MY.RequireGPUs, TARGET.AvailableGPUs)";
+    let job = "[ RequireGPUs = Capability >= MinCap; MinCap = 7.5 ]";
+    assert_eq!(count(job, of_each), Value::Int(1));
+    // `MY` is the ad that is asked, and has no such name around it.
+    let job = "[ RequireGPUs = Capability >= MY.MinCap; MinCap = 7.5 ]";
+    assert_eq!(count(job, of_each), Value::Int(0));
+    let job = "[ RequireGPUs = Twice > 14; MinCap = 7.5 ]";
+    assert_eq!(count(job, of_each), Value::Int(1));
+    // Outside of such a function the same ad sees its own side only.
+    assert_eq!(
+        count("[ MinCap = 7.5 ]", "TARGET.G1.Twice"),
+        Value::Undefined
+    );
 }

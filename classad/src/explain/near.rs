@@ -2,72 +2,47 @@
 //! is for the target that comes closest, and what it would have to be.
 
 use crate::eval::Scope;
-use crate::expr::{BinaryOp, Expr, Node};
+use crate::expr::{BinaryOp, Expr, Node, Ref};
 use crate::value::Value;
 
 use super::NearMiss;
 
 /// Looks for the nearest miss of one clause among the targets that it refuses.
-pub(super) struct Search<'c> {
-    /// The comparison's sides and operator, where the clause is one.
-    comparison: Option<(&'c Expr, BinaryOp, &'c Expr)>,
+pub(super) struct Search {
+    /// The comparison that the clause is, or those that it chooses from.
+    comparisons: Vec<Comparison>,
     best: Option<(f64, NearMiss)>,
 }
 
-impl<'c> Search<'c> {
-    pub(super) fn new(clause: &'c Expr) -> Self {
-        let comparison = match clause.unparenthesized().node() {
-            Node::Binary(op, left, right) if flipped(*op).is_some() => Some((left, *op, right)),
-            _ => None,
-        };
+struct Comparison {
+    left: Expr,
+    op: BinaryOp,
+    right: Expr,
+}
+
+impl Search {
+    pub(super) fn new(clause: &Expr) -> Self {
+        let mut comparisons = Vec::new();
+        collect(clause.as_ref(), &mut comparisons);
         Self {
-            comparison,
+            comparisons,
             best: None,
         }
     }
 
     /// Takes a refused target into account.
     pub(super) fn consider(&mut self, scope: &Scope<'_>, target: usize) {
-        let Some((left, op, right)) = self.comparison else {
-            return;
-        };
-        let (left_value, right_value) = (scope.eval(left), scope.eval(right));
-        let (Some(a), Some(b)) = (number(&left_value), number(&right_value)) else {
-            return;
-        };
-        let distance = (a - b).abs();
-        if self
-            .best
-            .as_ref()
-            .is_some_and(|(best, _)| *best <= distance)
-            || distance.is_nan()
-        {
-            return;
+        for Comparison { left, op, right } in &self.comparisons {
+            let (a, b) = (scope.eval(left), scope.eval(right));
+            let Some(distance) = miss_by(&a, *op, &b) else {
+                continue;
+            };
+            let nearer = |(best, _): &(f64, NearMiss)| distance < *best;
+            if self.best.as_ref().is_none_or(nearer) {
+                let miss = miss(scope, target, (left, a), *op, (right, b));
+                self.best = Some((distance, miss));
+            }
         }
-        let left_varies = scope.without_target().eval(left) != left_value;
-        let right_varies = scope.without_target().eval(right) != right_value;
-        let flip = if right_varies && !left_varies {
-            flipped(op)
-        } else {
-            None
-        };
-        let miss = match flip {
-            Some(op) => NearMiss {
-                target,
-                wanted_of: right.clone(),
-                has: right_value,
-                op,
-                needs: left_value,
-            },
-            None => NearMiss {
-                target,
-                wanted_of: left.clone(),
-                has: left_value,
-                op,
-                needs: right_value,
-            },
-        };
-        self.best = Some((distance, miss));
     }
 
     pub(super) fn finish(self) -> Option<NearMiss> {
@@ -75,7 +50,67 @@ impl<'c> Search<'c> {
     }
 }
 
-/// Numbers only: TRUE and FALSE have no distance worth telling.
+/// The comparisons of an expression that may be of numbers, through `||` and parentheses.
+fn collect(clause: Ref<'_>, comparisons: &mut Vec<Comparison>) {
+    match clause.unparenthesized().node() {
+        Node::Binary(op, left, right) if orders(op) => comparisons.push(Comparison {
+            left: left.to_expr(),
+            op,
+            right: right.to_expr(),
+        }),
+        Node::Or(items) => items.iter().for_each(|item| collect(item, comparisons)),
+        _ => {}
+    }
+}
+
+/// By how much `a op b` fails, as a part of the greater, so that megabytes and counts can be
+/// compared. `None` where it holds, and of TRUE and FALSE, which have no distance worth telling.
+fn miss_by(a: &Value, op: BinaryOp, b: &Value) -> Option<f64> {
+    let (a, b) = (number(a)?, number(b)?);
+    let holds = match op {
+        BinaryOp::Lt => a < b,
+        BinaryOp::Le => a <= b,
+        BinaryOp::Gt => a > b,
+        BinaryOp::Ge => a >= b,
+        _ => a == b,
+    };
+    if holds {
+        return None;
+    }
+    let distance = (a - b).abs() / a.abs().max(b.abs()).max(f64::MIN_POSITIVE);
+    (!distance.is_nan()).then_some(distance)
+}
+
+/// The miss as seen from the side that depends on the target.
+fn miss(
+    scope: &Scope<'_>,
+    target: usize,
+    (left, left_value): (&Expr, Value),
+    op: BinaryOp,
+    (right, right_value): (&Expr, Value),
+) -> NearMiss {
+    let alone = scope.without_target();
+    let left_varies = alone.eval(left) != left_value;
+    let right_varies = alone.eval(right) != right_value;
+    match op.flipped() {
+        Some(flipped) if right_varies && !left_varies => NearMiss {
+            target,
+            wanted_of: right.clone(),
+            has: right_value,
+            op: flipped,
+            needs: left_value,
+        },
+        Some(_) | None => NearMiss {
+            target,
+            wanted_of: left.clone(),
+            has: left_value,
+            op,
+            needs: right_value,
+        },
+    }
+}
+
+/// Numbers only.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Int(value) => Some(*value as f64),
@@ -84,17 +119,9 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// The operator with its sides exchanged; `None` if it orders nothing.
-fn flipped(op: BinaryOp) -> Option<BinaryOp> {
-    match op {
-        BinaryOp::Lt => Some(BinaryOp::Gt),
-        BinaryOp::Le => Some(BinaryOp::Ge),
-        BinaryOp::Gt => Some(BinaryOp::Lt),
-        BinaryOp::Ge => Some(BinaryOp::Le),
-        BinaryOp::Eq => Some(BinaryOp::Eq),
-        BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem | BinaryOp::Add | BinaryOp::Sub => None,
-        BinaryOp::Shl | BinaryOp::Shr | BinaryOp::UShr => None,
-        BinaryOp::Ne | BinaryOp::Is | BinaryOp::Isnt => None,
-        BinaryOp::BitAnd | BinaryOp::BitXor | BinaryOp::BitOr => None,
-    }
+fn orders(op: BinaryOp) -> bool {
+    matches!(
+        op,
+        BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge | BinaryOp::Eq
+    )
 }

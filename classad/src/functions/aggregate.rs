@@ -21,8 +21,8 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin::new("allcompare", 3, 3, |e, c, at| compare(e, c, at, false)),
 ];
 
-fn size(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
+fn size(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match e.arg(call, 0, at) {
         Val::Undefined => Val::Undefined,
         Val::Str(text) => Val::Int(text.len() as i64),
         Val::Ad(id) => Val::Int(e.ad(id).len() as i64),
@@ -33,30 +33,34 @@ fn size(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
 }
 
 /// The items of the first argument that are not undefined, or what the function answers instead.
-fn defined_items(e: &mut Evaluator, call: &Call, at: ScopeId) -> Result<Vec<Val>, Val> {
-    let list = e.eval(&call.args[0], at);
+fn defined_items(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Result<Vec<Val>, Val> {
+    let list = e.arg(call, 0, at);
     if matches!(list, Val::Undefined) {
         return Err(Val::Undefined);
     }
-    let mut items = e.items(&list).ok_or(Val::Error)?;
+    let mut items = e.items_of(&list).ok_or(Val::Error)?;
     items.retain(|item| !matches!(item, Val::Undefined));
     Ok(items)
 }
 
+/// A single number is its own sum, also where it is a boolean.
 fn total(items: &[Val]) -> Val {
+    if let [only @ (Val::Bool(_) | Val::Int(_) | Val::Real(_))] = items {
+        return only.clone();
+    }
     items.iter().fold(Val::Int(0), |sum, item| {
-        ops::binary(BinaryOp::Add, &sum, item)
+        ops::binary_of(BinaryOp::Add, &sum, item)
     })
 }
 
-fn sum(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
+fn sum(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
     defined_items(e, call, at).map_or_else(|instead| instead, |items| total(&items))
 }
 
-fn avg(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
+fn avg(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
     match defined_items(e, call, at) {
         Ok(items) if items.is_empty() => Val::Int(0),
-        Ok(items) => ops::binary(
+        Ok(items) => ops::binary_of(
             BinaryOp::Div,
             &total(&items),
             &Val::Real(items.len() as f64),
@@ -66,11 +70,14 @@ fn avg(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
 }
 
 /// The least or greatest item; a real if any item is one.
-fn extreme(e: &mut Evaluator, call: &Call, at: ScopeId, wanted: Ordering) -> Val {
+fn extreme(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, wanted: Ordering) -> Val {
     let items = match defined_items(e, call, at) {
         Ok(items) => items,
         Err(instead) => return instead,
     };
+    if let [only @ Val::Bool(_)] = items.as_slice() {
+        return only.clone();
+    }
     let as_reals = items.iter().any(|item| matches!(item, Val::Real(_)));
     let mut best: Option<Val> = None;
     for item in items {
@@ -88,7 +95,7 @@ fn extreme(e: &mut Evaluator, call: &Call, at: ScopeId, wanted: Ordering) -> Val
         };
         let better = match &best {
             None => true,
-            Some(best) => matches!(ops::binary(op, &item, best), Val::Bool(true)),
+            Some(best) => matches!(ops::binary_of(op, &item, best), Val::Bool(true)),
         };
         if better {
             best = Some(item);
@@ -97,27 +104,24 @@ fn extreme(e: &mut Evaluator, call: &Call, at: ScopeId, wanted: Ordering) -> Val
     best.unwrap_or(Val::Undefined)
 }
 
-fn member(e: &mut Evaluator, call: &Call, at: ScopeId, op: BinaryOp) -> Val {
-    let value = e.eval(&call.args[0], at);
-    let list = e.eval(&call.args[1], at);
-    if matches!(list, Val::Undefined) {
+fn member(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, op: BinaryOp) -> Val {
+    let value = e.arg(call, 0, at);
+    let list = e.arg(call, 1, at);
+    let unasked = op == BinaryOp::Eq && matches!(value, Val::Undefined);
+    if unasked || matches!(list, Val::Undefined) {
         return Val::Undefined;
     }
     if !list.is_list() || value.is_list() || matches!(value, Val::Ad(_)) {
         return Val::Error;
     }
-    if op == BinaryOp::Eq {
-        match value {
-            Val::Undefined => return Val::Undefined,
-            Val::Error => return Val::Error,
-            _ => {}
-        }
+    if op == BinaryOp::Eq && matches!(value, Val::Error) {
+        return Val::Error;
     }
     for i in 0..e.list_len(&list).unwrap_or(0) {
-        let Some(item) = e.item(&list, i) else {
+        let Some(item) = e.next_item(&list, i) else {
             return Val::Error;
         };
-        if matches!(ops::binary(op, &item, &value), Val::Bool(true)) {
+        if matches!(ops::binary_of(op, &item, &value), Val::Bool(true)) {
             return Val::Bool(true);
         }
     }
@@ -125,29 +129,27 @@ fn member(e: &mut Evaluator, call: &Call, at: ScopeId, op: BinaryOp) -> Val {
 }
 
 /// `anyCompare` where one item decides for TRUE, `allCompare` where one decides for FALSE.
-fn compare(e: &mut Evaluator, call: &Call, at: ScopeId, decisive: bool) -> Val {
-    let [op, list, value] = [0, 1, 2].map(|i| e.eval(&call.args[i], at));
-    let args = [&op, &list, &value];
-    if args.iter().any(|arg| matches!(arg, Val::Error)) {
+fn compare(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, decisive: bool) -> Val {
+    let [op, list, value] = [0, 1, 2].map(|i| e.arg(call, i, at));
+    let op = match &op {
+        Val::Undefined => return Val::Undefined,
+        Val::Str(symbol) => comparison(symbol),
+        _ => None,
+    };
+    let Some(op) = op else {
         return Val::Error;
-    }
-    if matches!(op, Val::Undefined) || matches!(list, Val::Undefined) {
+    };
+    if matches!(list, Val::Undefined) {
         return Val::Undefined;
     }
-    let Val::Str(symbol) = &op else {
-        return Val::Error;
-    };
-    let Some(op) = comparison(symbol) else {
-        return Val::Error;
-    };
     let Some(len) = e.list_len(&list) else {
         return Val::Error;
     };
     for i in 0..len {
-        let Some(item) = e.item(&list, i) else {
+        let Some(item) = e.next_item(&list, i) else {
             return Val::Error;
         };
-        match ops::binary(op, &item, &value) {
+        match ops::binary_of(op, &item, &value) {
             Val::Bool(holds) if holds == decisive => return Val::Bool(decisive),
             Val::Bool(_) => {}
             Val::Undefined => return Val::Bool(false),

@@ -1,123 +1,137 @@
 //! Functions about expressions rather than values: conditions, evaluation elsewhere, reflection.
 
-use std::collections::BTreeSet;
-
-use crate::ad::ClassAd;
-use crate::eval::{Evaluator, ScopeId, Val, ops};
-use crate::expr::{Base, Call, Expr, Node, Reference, Special};
+use crate::eval::{Evaluator, Meaning, STEP_BYTES, ScopeId, Val, ops};
+use crate::expr::{Base, Call, Expr, Lit, Node};
 use crate::limits::EVAL_TEXT_DEPTH_MAX;
 use crate::name::AttrName;
+use crate::references::References;
+use crate::unparse;
 
-use super::{Builtin, regexes};
+use super::Builtin;
 
 pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin::new("ifthenelse", 3, 3, if_then_else),
-    Builtin::new("eval", 1, 1, eval),
-    Builtin::new("debug", 1, 1, |e, call, at| e.eval(&call.args[0], at)),
-    Builtin::new("unparse", 1, 1, unparse),
-    Builtin::new("unresolved", 1, 2, unresolved),
-    Builtin::new("evalineachcontext", 2, 2, eval_in_each_context),
-    Builtin::new("countmatches", 2, 2, count_matches),
+    Builtin::new("eval", 1, 1, eval).looking_at_expressions(),
+    Builtin::new("debug", 1, 1, |e, call, at| e.eval(call.arg(0), at)),
+    Builtin::new("unparse", 1, 1, unparse_attr).looking_at_expressions(),
+    Builtin::new("unresolved", 1, 2, unresolved).looking_at_expressions(),
+    Builtin::new("evalineachcontext", 2, 2, eval_in_each_context)
+        .of_htcondor()
+        .evaluating_in_other_ads(),
+    Builtin::new("countmatches", 2, 2, count_matches)
+        .of_htcondor()
+        .evaluating_in_other_ads(),
 ];
 
-fn if_then_else(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match ops::truth(&e.eval(&call.args[0], at)) {
-        ops::Truth::True => e.eval(&call.args[1], at),
-        ops::Truth::False => e.eval(&call.args[2], at),
+fn if_then_else(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match ops::truth(&e.eval(call.arg(0), at)) {
+        ops::Truth::True => e.eval(call.arg(1), at),
+        ops::Truth::False => e.eval(call.arg(2), at),
         ops::Truth::Undefined => Val::Undefined,
         ops::Truth::Error => Val::Error,
     }
 }
 
-/// A string is parsed and evaluated; everything else is its own value.
-fn eval(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
-        Val::Str(text) => {
-            // Parsing costs about a step per byte.
-            if !e.spend(text.len()) || e.depth() > EVAL_TEXT_DEPTH_MAX {
-                return Val::Error;
-            }
-            match Expr::parse(&text) {
-                Ok(expr) => e.eval(&expr, at),
-                Err(_) => Val::Error,
-            }
-        }
-        value => value,
+/// What the value's text says when read as an expression. Constants of most types say themselves.
+fn eval(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let text = match e.eval(call.arg(0), at) {
+        Val::Str(text) => text,
+        Val::Undefined | Val::Error | Val::AbsTime { .. } => return Val::Error,
+        value @ (Val::Bool(_) | Val::Int(_) | Val::Real(_)) => return value,
+        value => match e.text(&value) {
+            Some(text) => text.into(),
+            None => return Val::Error,
+        },
+    };
+    // Parsing costs about a step per byte.
+    if !e.spend(text.len()) || e.depth() > EVAL_TEXT_DEPTH_MAX {
+        return Val::Error;
+    }
+    match Expr::parse(&text) {
+        Ok(expr) => e.eval(expr.as_ref(), at),
+        Err(_) => Val::Error,
     }
 }
 
 /// The text of the attribute's expression; empty unless a bare name of this side.
-fn unparse(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let Node::Attr(reference) = call.args[0].node() else {
+fn unparse_attr(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let Node::Attr(reference) = call.arg(0).node() else {
         return Val::Error;
     };
-    match (&reference.base, e.definition(&reference.name, at)) {
-        (Base::Here, Some((expr, _))) => e.made(expr.to_string()),
+    match (reference.base, e.definition(reference.name, at)) {
+        (Base::Here, Some((expr, _))) => e.made(unparse::pretty(&expr)),
         _ => Val::string(""),
     }
 }
 
 /// The names that the attribute's expression leaves to the other side, separated by commas; with a
-/// regular expression, whether it matches one of them.
-fn unresolved(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let Node::Attr(Reference {
-        base: Base::Here,
-        name,
-        ..
-    }) = call.args[0].node()
-    else {
+/// regular expression, whether it matches one of them in any case.
+fn unresolved(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let Node::Attr(reference) = call.arg(0).node() else {
         return Val::Error;
+    };
+    let (expr, scope) = match e.meaning_on_both_sides(reference, at) {
+        Meaning::Attr(expr, scope) => (expr, scope),
+        Meaning::Ad(scope) => (e.ad(scope).clone().into(), scope),
+        Meaning::Nobody | Meaning::NoBase | Meaning::NotAnAd => return Val::Undefined,
     };
     let pattern = match call.args.get(1).map(|arg| e.eval(arg, at)) {
         None => None,
         Some(Val::Str(pattern)) => Some(pattern),
-        Some(Val::Undefined) => return Val::Undefined,
-        Some(_) => return Val::Error,
+        Some(_) => {
+            e.failed = true;
+            return Val::Error;
+        }
     };
-    let Some((expr, scope)) = e.definition(name, at) else {
-        return Val::Undefined;
+    let pattern = match pattern.map(|pattern| e.compile_for_names(&pattern)) {
+        None => None,
+        Some(Some(pattern)) => Some(pattern),
+        Some(None) => return Val::Error,
     };
-    let ad: ClassAd = e.ad(scope).clone();
-    let Some(references) = ad.references(&expr) else {
+    let Some(references) = References::reached(e, expr, scope) else {
         return Val::Error;
     };
-    let names: BTreeSet<AttrName> = references.external.iter().map(without_side).collect();
-    let mut names = names.iter().map(AttrName::as_str);
-    match pattern {
-        None => e.made(names.collect::<Vec<_>>().join(",")),
-        Some(pattern) => match regexes::build(&pattern, "") {
-            Some(regex) => Val::Bool(names.any(|name| regex.is_match(name))),
-            None => Val::Error,
-        },
+    let names = references.external.iter().map(without_side);
+    let Some(pattern) = pattern else {
+        return e.made(names.collect::<Vec<_>>().join(","));
+    };
+    for name in names {
+        match pattern.finds_something(e, name) {
+            Some(true) => return Val::Bool(true),
+            Some(false) => {}
+            None => return Val::Error,
+        }
+    }
+    Val::Bool(false)
+}
+
+/// `TARGET.a.b` as `a.b`.
+fn without_side(path: &AttrName) -> &str {
+    const SIDE: &str = "target.";
+    match path.as_str().get(..SIDE.len()) {
+        Some(side) if side.eq_ignore_ascii_case(SIDE) => &path.as_str()[SIDE.len()..],
+        _ => path.as_str(),
     }
 }
 
-/// `TARGET.a.b` as `a`.
-fn without_side(path: &AttrName) -> AttrName {
-    let mut parts = path.as_str().split('.');
-    match (parts.next(), parts.next()) {
-        (Some(side), Some(name)) if side.eq_ignore_ascii_case("target") => name.into(),
-        (Some(name), _) => name.into(),
-        (None, _) => path.clone(),
-    }
-}
-
-fn eval_in_each_context(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
+fn eval_in_each_context(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
     match in_each_context(e, call, at) {
         Ok(values) => e.made_list(values),
-        Err(Outside::NoAds | Outside::NoExpr) => Val::Undefined,
+        Err(Outside::NoAds | Outside::Lost) => Val::Undefined,
         Err(Outside::Wrong) => Val::Error,
     }
 }
 
-fn count_matches(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
+fn count_matches(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
     match in_each_context(e, call, at) {
         Ok(values) => {
-            let is_match = |value: &&Val| ops::truth(value) == ops::Truth::True;
+            let is_match = |value: &&Val| ops::truth(*value) == ops::Truth::True;
             Val::Int(values.iter().filter(is_match).count() as i64)
         }
         Err(Outside::NoAds) => Val::Int(0),
-        Err(Outside::NoExpr) => Val::Undefined,
+        // The reference answers 0 but has lost its place, so that what this is compared with
+        // (RequestGPUs) is undefined, and with it the comparison.
+        Err(Outside::Lost) => Val::Undefined,
         Err(Outside::Wrong) => Val::Error,
     }
 }
@@ -126,57 +140,44 @@ fn count_matches(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
 enum Outside {
     /// The list is undefined.
     NoAds,
-    /// The expression is `MY.x` and there is no `x`.
-    NoExpr,
+    /// In a match, the first argument names an attribute that is not there.
+    Lost,
     /// The list is something else.
     Wrong,
 }
 
-/// The first argument's value in every ad of the second. Where it names an attribute of this side,
-/// that attribute's expression is what is evaluated there.
-fn in_each_context(e: &mut Evaluator, call: &Call, at: ScopeId) -> Result<Vec<Val>, Outside> {
-    let list = e.eval(&call.args[1], at);
+/// The first argument's value in every ad of the second. Where it names an attribute, that
+/// attribute's expression is what is evaluated there, and the list is looked up from the ad that
+/// holds the attribute.
+fn in_each_context(
+    e: &mut Evaluator<'_>,
+    call: Call<'_>,
+    at: ScopeId,
+) -> Result<Vec<Val>, Outside> {
+    let (expr, list_at) = match call.arg(0).node() {
+        Node::Attr(reference) => match e.meaning_on_both_sides(reference, at) {
+            Meaning::Attr(expr, holder) => (expr, holder),
+            Meaning::Ad(_) => (call.arg(0).to_expr(), at),
+            Meaning::Nobody | Meaning::NoBase | Meaning::NotAnAd if e.has_target() => {
+                return Err(Outside::Lost);
+            }
+            Meaning::Nobody | Meaning::NoBase | Meaning::NotAnAd => (call.arg(0).to_expr(), at),
+        },
+        _ => (call.arg(0).to_expr(), at),
+    };
+    // What is no name may be a long string, of which this made a copy.
+    if let Some(Lit::Str(text)) = expr.as_literal() {
+        e.spend(text.len() / STEP_BYTES);
+    }
+    let list = e.eval(call.arg(1), list_at);
     if matches!(list, Val::Undefined) {
         return Err(Outside::NoAds);
     }
-    let items = e.items(&list).ok_or(Outside::Wrong)?;
-    let expr = match named(&call.args[0]) {
-        None => call.args[0].clone(),
-        Some((name, side)) => match (e.definition(name, at), side) {
-            (Some((expr, _)), _) => expr,
-            (None, Side::Any) => call.args[0].clone(),
-            (None, Side::My) => return Err(Outside::NoExpr),
-        },
-    };
+    let items = e.items_of(&list).ok_or(Outside::Wrong)?;
     let values = items.into_iter().map(|item| match item {
-        Val::Ad(id) => e.eval(&expr, id),
+        Val::Ad(id) => e.eval_in_context(&expr, id),
         Val::Undefined => Val::Undefined,
         _ => Val::Error,
     });
     Ok(values.collect())
-}
-
-/// How an attribute is named: bare, or with `MY.`.
-#[derive(Clone, Copy)]
-enum Side {
-    Any,
-    My,
-}
-
-fn named(expr: &Expr) -> Option<(&AttrName, Side)> {
-    let Node::Attr(reference) = expr.node() else {
-        return None;
-    };
-    match &reference.base {
-        Base::Here => Some((&reference.name, Side::Any)),
-        Base::Root => None,
-        Base::Of(base) => match base.node() {
-            Node::Attr(Reference {
-                base: Base::Here,
-                special: Some(Special::My),
-                ..
-            }) => Some((&reference.name, Side::My)),
-            _ => None,
-        },
-    }
 }

@@ -1,11 +1,11 @@
 //! Type tests, and conversions between the types.
 
-use std::sync::Arc;
-
-use crate::eval::{Evaluator, ScopeId, Val};
+use crate::eval::{Evaluator, STEP_BYTES, ScopeId, Val};
 use crate::expr::Call;
+use crate::limits::STRING_BYTES_MAX;
 use crate::times;
 use crate::unparse::{self, Style};
+use crate::value::Value;
 
 use super::{Builtin, string_list};
 
@@ -42,7 +42,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin::new("real", 1, 1, real),
     Builtin::new("string", 1, 1, string),
     Builtin::new("bool", 1, 1, bool),
-    Builtin::new("abstime", 0, 2, abs_time),
+    Builtin::new("abstime", 0, 2, abs_time).reading_clock(),
     Builtin::new("reltime", 1, 1, rel_time),
 ];
 
@@ -88,10 +88,12 @@ pub(super) fn truncate(value: f64) -> i64 {
     }
 }
 
-impl Evaluator {
-    /// The value as text, as `string()` and `strcat()` have it: strings without quotes.
-    pub(super) fn text(&mut self, value: &Val) -> String {
+impl Evaluator<'_> {
+    /// The value as text, as `string()` and `strcat()` have it: strings without quotes. `None` if
+    /// it is too long or costs too much.
+    pub(super) fn text(&mut self, value: &Val) -> Option<String> {
         let mut out = String::new();
+        let mut complete = true;
         match value {
             Val::Undefined => out.push_str("undefined"),
             Val::Error => out.push_str("error"),
@@ -100,22 +102,45 @@ impl Evaluator {
             Val::Real(value) => unparse::real(&mut out, *value, Style::New),
             Val::Str(text) => out.push_str(text),
             Val::AbsTime { secs, offset } => out = times::format_abs(*secs, *offset),
-            Val::RelTime(secs) => out = times::format_rel(*secs),
-            Val::Lazy(items, _) => unparse::list(&mut out, items, Style::New),
-            Val::Made(_) => out = self.force(value.clone()).to_string(),
+            // In whole seconds, unlike where a span is printed as an expression.
+            Val::RelTime(secs) => out = times::format_rel(truncate(*secs) as f64),
+            Val::Lazy(list, _) => unparse::expr(&mut out, list.as_ref(), Style::New),
+            Val::Made(_) => {
+                let list = self.force(value.clone());
+                complete = print(&mut out, &list).is_some();
+            }
             Val::Ad(id) => unparse::ad(&mut out, self.ad(*id), Style::New),
         }
-        out
+        (self.spend(out.len() / STEP_BYTES) && complete).then_some(out)
     }
 }
 
-fn is(e: &mut Evaluator, call: &Call, at: ScopeId, test: impl Fn(&Val) -> bool) -> Val {
-    let value = e.eval(&call.args[0], at);
+/// Prints a value as it prints itself. `None` where that is too long: a list that a function made
+/// may hold one long string many times.
+fn print(out: &mut String, value: &Value) -> Option<()> {
+    match value {
+        Value::List(list) if list.source.is_none() => {
+            out.push_str("{ ");
+            for (i, item) in list.values.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                print(out, item)?;
+            }
+            out.push_str(" }");
+        }
+        value => out.push_str(&value.to_string()),
+    }
+    (out.len() <= STRING_BYTES_MAX).then_some(())
+}
+
+fn is(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, test: impl Fn(&Val) -> bool) -> Val {
+    let value = e.arg(call, 0, at);
     Val::Bool(test(&value))
 }
 
-fn int(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
+fn int(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match e.arg(call, 0, at) {
         Val::Undefined => Val::Undefined,
         value => match numeric(&value) {
             Some(Numeric::Int(value)) => Val::Int(value),
@@ -125,8 +150,8 @@ fn int(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
     }
 }
 
-fn real(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
+fn real(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match e.arg(call, 0, at) {
         Val::Undefined => Val::Undefined,
         Val::Str(text) => match &*text {
             "INF" => Val::Real(f64::INFINITY),
@@ -138,18 +163,15 @@ fn real(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
     }
 }
 
-fn string(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
+fn string(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match e.arg(call, 0, at) {
         value @ (Val::Undefined | Val::Error | Val::Str(_)) => value,
-        value => {
-            let text = e.text(&value);
-            e.made(text)
-        }
+        value => e.text(&value).map_or(Val::Error, |text| e.made(text)),
     }
 }
 
-fn bool(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
+fn bool(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match e.arg(call, 0, at) {
         Val::Bool(value) => Val::Bool(value),
         Val::Int(value) => Val::Bool(value != 0),
         Val::Real(value) => Val::Bool(value != 0.0),
@@ -161,14 +183,13 @@ fn bool(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
     }
 }
 
-fn abs_time(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let Some(first) = call.args.first() else {
+fn abs_time(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let Some(value) = e.arg_if_any(call, 0, at) else {
         return e
             .now_secs
             .map_or(Val::Undefined, |secs| Val::AbsTime { secs, offset: 0 });
     };
-    let value = e.eval(first, at);
-    let offset = match call.args.get(1).map(|arg| e.eval(arg, at)) {
+    let offset = match e.arg_if_any(call, 1, at) {
         None => None,
         Some(Val::Int(offset)) => Some(offset as i32),
         Some(Val::Real(offset) | Val::RelTime(offset)) => Some(offset as i32),
@@ -186,13 +207,13 @@ fn abs_time(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
         },
         Val::AbsTime { secs, offset: own } => Val::AbsTime { secs, offset: own },
         // The reference reads times in strings only where they are constants.
-        Val::Str(text) => Val::Str(Arc::clone(&text)),
+        Val::Str(text) => Val::Str(text),
         Val::Error | Val::Bool(_) | Val::Lazy(..) | Val::Made(_) | Val::Ad(_) => Val::Error,
     }
 }
 
-fn rel_time(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
+fn rel_time(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match e.arg(call, 0, at) {
         Val::Undefined => Val::Undefined,
         Val::Int(secs) => Val::RelTime(secs as f64),
         Val::Real(secs) | Val::RelTime(secs) => Val::RelTime(secs),

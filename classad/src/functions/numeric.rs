@@ -15,24 +15,26 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     }),
     Builtin::new("pow", 2, 2, pow),
     Builtin::new("quantize", 2, 2, quantize),
-    Builtin::new("random", 0, 1, random),
+    Builtin::new("random", 0, 1, random).drawing(),
 ];
 
-fn rounded(e: &mut Evaluator, call: &Call, at: ScopeId, round: fn(f64) -> f64) -> Val {
-    match numeric(&e.eval(&call.args[0], at)) {
+fn rounded(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, round: fn(f64) -> f64) -> Val {
+    match numeric(&e.arg(call, 0, at)) {
         Some(Numeric::Int(value)) => Val::Int(value),
         Some(Numeric::Real(value)) => Val::Int(truncate(round(value))),
         None => Val::Error,
     }
 }
 
-fn pow(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let base = e.eval(&call.args[0], at);
-    let exponent = e.eval(&call.args[1], at);
+/// Of integers an integer, computed in floating point and rounded, as the reference does.
+fn pow(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let base = e.arg(call, 0, at);
+    let exponent = e.arg(call, 1, at);
     if let (Val::Int(base), Val::Int(exponent)) = (&base, &exponent)
-        && let Ok(exponent) = u32::try_from(*exponent)
+        && *exponent >= 0
     {
-        return Val::Int(base.wrapping_pow(exponent));
+        let power = (*base as f64).powf(*exponent as f64);
+        return Val::Int(truncate(power + 0.5_f64.copysign(power)));
     }
     match (numeric(&base), numeric(&exponent)) {
         (Some(base), Some(exponent)) => Val::Real(base.real().powf(exponent.real())),
@@ -42,18 +44,18 @@ fn pow(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
 
 /// The least multiple of the quantum that reaches the value; of a list of quanta the first that
 /// reaches it, or multiples of the last.
-fn quantize(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let value = e.eval(&call.args[0], at);
-    let quantum = e.eval(&call.args[1], at);
+fn quantize(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let value = e.arg(call, 0, at);
+    let quantum = e.arg(call, 1, at);
     let Some(number) = numeric(&value) else {
         return Val::Error;
     };
     let Some(len) = e.list_len(&quantum) else {
-        return multiple(&value, number, &quantum);
+        return multiple(value, number, &quantum);
     };
     let mut last = None;
     for i in 0..len {
-        let Some(item) = e.item(&quantum, i) else {
+        let Some(item) = e.next_item(&quantum, i) else {
             return Val::Error;
         };
         match numeric(&item) {
@@ -62,25 +64,32 @@ fn quantize(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
             None => return Val::Error,
         }
     }
-    last.map_or(value.clone(), |step| multiple(&value, number, &step))
+    match last {
+        Some(step) => multiple(value, number, &step),
+        None => value,
+    }
 }
 
-fn multiple(value: &Val, number: Numeric, quantum: &Val) -> Val {
-    match (number, numeric(quantum)) {
-        (_, None) => Val::Error,
-        (_, Some(step)) if step.real() == 0.0 => value.clone(),
-        (Numeric::Int(value), Some(Numeric::Int(step))) => {
-            let (quotient, rest) = (value.wrapping_div(step), value.wrapping_rem(step));
-            let up = i64::from(rest != 0 && (rest > 0) == (step > 0));
-            Val::Int(quotient.wrapping_add(up).wrapping_mul(step))
+fn multiple(value: Val, number: Numeric, quantum: &Val) -> Val {
+    /// A real step this close to zero is no step.
+    const STEP_MIN: f64 = 1e-8;
+    match (quantum, &value) {
+        (Val::Int(0), _) => value,
+        (Val::Int(step), Val::Int(int)) => {
+            let above = int.wrapping_add(*step).wrapping_sub(1);
+            Val::Int(above.wrapping_div(*step).wrapping_mul(*step))
         }
-        (number, Some(step)) => Val::Real((number.real() / step.real()).ceil() * step.real()),
+        _ => match numeric(quantum).map(Numeric::real) {
+            None => Val::Error,
+            Some(step) if step.abs() <= STEP_MIN => value,
+            Some(step) => Val::Real((number.real() / step).ceil() * step),
+        },
     }
 }
 
 /// Below the argument; from 0 to 1 without one.
-fn random(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let bound = call.args.first().map(|arg| e.eval(arg, at));
+fn random(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let bound = e.arg_if_any(call, 0, at);
     let Some(bits) = e.random_bits() else {
         return Val::Error;
     };
@@ -89,11 +98,15 @@ fn random(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
         None => Val::Real(unit),
         Some(Val::Int(bound)) if bound > 0 => Val::Int((bits % bound.unsigned_abs()) as i64),
         Some(Val::Real(bound)) if bound > 0.0 => Val::Real(unit * bound),
+        Some(Val::Int(_) | Val::Real(_)) => {
+            e.failed = true;
+            Val::Error
+        }
         Some(_) => Val::Error,
     }
 }
 
-impl Evaluator {
+impl Evaluator<'_> {
     /// SplitMix64 (Steele, Lea, Flood 2014); `None` without a seed.
     fn random_bits(&mut self) -> Option<u64> {
         let state = self.random_state.as_mut()?;

@@ -3,10 +3,11 @@
 
 use std::cmp::Ordering;
 
-use crate::eval::{Evaluator, ScopeId, Val, ops};
+use crate::eval::{Evaluator, ScopeId, Val};
 use crate::expr::Call;
 
 use super::Builtin;
+use super::string_list::Delimiters;
 
 pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin::new("strcat", 0, super::ANY, strcat),
@@ -14,7 +15,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin::new("substr", 2, 3, substr),
     Builtin::new("strcmp", 2, 2, |e, c, at| compared(e, c, at, str::cmp)),
     Builtin::new("stricmp", 2, 2, |e, c, at| {
-        compared(e, c, at, ops::compare_folded)
+        compared(e, c, at, crate::name::compare)
     }),
     Builtin::new("toupper", 1, 1, |e, c, at| {
         mapped(e, c, at, |text| text.to_ascii_uppercase())
@@ -22,21 +23,26 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin::new("tolower", 1, 1, |e, c, at| {
         mapped(e, c, at, |text| text.to_ascii_lowercase())
     }),
-    Builtin::new("split", 1, 2, split),
+    Builtin::new("split", 1, 2, split).of_htcondor(),
     Builtin::new("splitusername", 1, 1, |e, c, at| {
         split_at_sign(e, c, at, Lone::First)
-    }),
+    })
+    .of_htcondor(),
     Builtin::new("splitslotname", 1, 1, |e, c, at| {
         split_at_sign(e, c, at, Lone::Second)
-    }),
+    })
+    .of_htcondor(),
 ];
 
-fn strcat(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
+fn strcat(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
     let mut out = String::new();
-    for arg in &call.args {
+    for arg in call.args {
         match e.eval(arg, at) {
             value @ (Val::Undefined | Val::Error) => return value,
-            value => out += &e.text(&value),
+            value => match e.text(&value) {
+                Some(text) => out += &text,
+                None => return Val::Error,
+            },
         }
         if out.len() > crate::limits::STRING_BYTES_MAX {
             return Val::Error;
@@ -45,51 +51,60 @@ fn strcat(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
     e.made(out)
 }
 
-/// `join(sep, a, b…)`, `join(sep, list)` or `join(list)`. Undefined parts are left out.
-fn join(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let mut args = e.all(&call.args, at);
-    if args.iter().any(|arg| matches!(arg, Val::Error)) {
-        return Val::Error;
-    }
-    let separator = match args.len() {
-        0 => return Val::string(""),
-        1 => String::new(),
-        _ => match args.remove(0) {
-            Val::Undefined => String::new(),
-            value => e.text(&value),
-        },
-    };
-    if let [only] = args.as_slice()
-        && only.is_list()
+/// `join(sep, a, b…)`, `join(sep, list)` or `join(list)`. Undefined parts are left out; nothing
+/// separates what follows an empty beginning.
+fn join(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let mut args = e.all(call.args, at);
+    if let [.., last] = args.as_slice()
+        && args.len() <= 2
+        && last.is_list()
     {
-        args = match e.items(only) {
-            Some(items) if items.iter().any(|item| matches!(item, Val::Error)) => {
-                return Val::Error;
-            }
-            Some(items) => items,
-            None => return Val::Error,
+        let Some(items) = e.items_of(last) else {
+            return Val::Error;
         };
-    } else if args.iter().all(|arg| matches!(arg, Val::Undefined)) {
-        return Val::Undefined;
+        args.pop();
+        if args.is_empty() {
+            args.push(Val::string(""));
+        }
+        args.extend(items);
     }
+    let (mut undefined, mut defined) = (false, false);
+    let mut separator = String::new();
     let mut out = String::new();
-    let mut first = true;
-    for part in args.iter().filter(|part| !matches!(part, Val::Undefined)) {
-        if !first {
+    for (i, part) in args.iter().enumerate() {
+        let text = match part {
+            Val::Undefined => {
+                undefined = true;
+                continue;
+            }
+            Val::Error => return Val::Error,
+            part => match e.text(part) {
+                Some(text) => text,
+                None => return Val::Error,
+            },
+        };
+        if i == 0 {
+            separator = text;
+            continue;
+        }
+        if !out.is_empty() {
             out += &separator;
         }
-        first = false;
-        out += &e.text(part);
+        defined = true;
+        out += &text;
         if out.len() > crate::limits::STRING_BYTES_MAX {
             return Val::Error;
         }
+    }
+    if undefined && !defined {
+        return Val::Undefined;
     }
     e.made(out)
 }
 
 /// A negative position counts from the end, a negative length leaves so much at the end.
-fn substr(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let args = e.all(&call.args, at);
+fn substr(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let args = e.all(call.args, at);
     if args.iter().any(|arg| matches!(arg, Val::Error)) {
         return Val::Error;
     }
@@ -122,53 +137,56 @@ fn substr(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
 }
 
 fn compared(
-    e: &mut Evaluator,
-    call: &Call,
+    e: &mut Evaluator<'_>,
+    call: Call<'_>,
     at: ScopeId,
     compare: fn(&str, &str) -> Ordering,
 ) -> Val {
-    let mut texts = Vec::with_capacity(2);
-    for arg in &call.args {
-        match e.eval(arg, at) {
-            value @ (Val::Undefined | Val::Error) => return value,
-            value => texts.push(e.text(&value)),
-        }
+    match e.texts(call, at) {
+        Ok(texts) => Val::Int(compare(&texts[0], &texts[1]) as i64),
+        Err(instead) => instead,
     }
-    Val::Int(compare(&texts[0], &texts[1]) as i64)
 }
 
-fn mapped(e: &mut Evaluator, call: &Call, at: ScopeId, map: fn(&str) -> String) -> Val {
-    match e.eval(&call.args[0], at) {
+fn mapped(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, map: fn(&str) -> String) -> Val {
+    match e.arg(call, 0, at) {
         value @ (Val::Undefined | Val::Error) => value,
-        value => {
-            let text = e.text(&value);
-            e.made(map(&text))
-        }
+        value => match e.text(&value) {
+            Some(text) => e.made(map(&text)),
+            None => Val::Error,
+        },
     }
 }
 
-/// Cuts at every delimiter (by default comma and space). White space around a part goes, empty
-/// parts in the middle stay, one at either end goes.
-fn split(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let args = e.all(&call.args, at);
+/// Cuts at every delimiter (by default comma, space and tab). A part that is empty stays only
+/// between two of the same delimiter that is no white space.
+fn split(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let args = e.all(call.args, at);
     let Val::Str(text) = &args[0] else {
         return Val::Error;
     };
     let delimiters = match args.get(1) {
-        None => ", ",
+        None => ", \t",
         Some(Val::Str(delimiters)) => delimiters,
         Some(_) => return Val::Error,
     };
-    let is_delimiter = |c: char| delimiters.contains(c);
-    let mut rest = text.trim();
-    rest = rest.strip_prefix(is_delimiter).unwrap_or(rest).trim_start();
+    let delimiters = Delimiters::new(delimiters);
     let mut parts = Vec::new();
-    while !rest.is_empty() {
-        let end = rest.find(is_delimiter).unwrap_or(rest.len());
-        parts.push(Val::string(rest[..end].trim_end()));
-        let mut after = rest[end..].chars();
-        after.next();
-        rest = after.as_str().trim_start();
+    let mut part_from = 0;
+    let mut last_delimiter = None;
+    for (i, c) in text.char_indices().filter(|(_, c)| delimiters.has(*c)) {
+        if i > part_from {
+            parts.push(Val::string(&text[part_from..i]));
+        } else if last_delimiter == Some(c) {
+            parts.push(Val::string(""));
+        }
+        if !matches!(c, ' ' | '\t'..='\r') {
+            last_delimiter = Some(c);
+        }
+        part_from = i + c.len_utf8();
+    }
+    if part_from < text.len() {
+        parts.push(Val::string(&text[part_from..]));
     }
     e.made_list(parts)
 }
@@ -180,9 +198,8 @@ enum Lone {
     Second,
 }
 
-fn split_at_sign(e: &mut Evaluator, call: &Call, at: ScopeId, lone: Lone) -> Val {
-    match e.eval(&call.args[0], at) {
-        Val::Undefined => Val::Undefined,
+fn split_at_sign(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, lone: Lone) -> Val {
+    match e.arg(call, 0, at) {
         Val::Str(text) => {
             let (first, second) = match (text.split_once('@'), lone) {
                 (Some(halves), _) => halves,

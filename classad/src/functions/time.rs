@@ -1,7 +1,7 @@
 //! Functions of time. The clock is the scope's, the zone is UTC.
 
 use crate::ad::ClassAd;
-use crate::eval::{Evaluator, MY, ScopeId, Val};
+use crate::eval::{Evaluator, ScopeId, Val};
 use crate::expr::Call;
 use crate::times::{self, Civil};
 
@@ -11,10 +11,11 @@ use super::convert::{Numeric, numeric, truncate};
 pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin::new("time", 0, 0, |e, _, _| {
         e.now_secs.map_or(Val::Undefined, Val::Int)
-    }),
-    Builtin::new("currenttime", 0, 0, current_time),
+    })
+    .reading_clock(),
+    Builtin::new("currenttime", 0, 0, current_time).reading_clock(),
     Builtin::new("timezoneoffset", 0, 0, |_, _, _| Val::RelTime(0.0)),
-    Builtin::new("daytime", 0, 0, day_time),
+    Builtin::new("daytime", 0, 0, day_time).reading_clock(),
     Builtin::new("getyear", 1, 1, |e, c, at| date_field(e, c, at, |t| t.year)),
     Builtin::new("getmonth", 1, 1, |e, c, at| {
         date_field(e, c, at, |t| t.month)
@@ -39,30 +40,30 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         clock_field(e, c, at, |t| t.second, 1, 60)
     }),
     Builtin::new("splittime", 1, 1, split_time),
-    Builtin::new("formattime", 0, 2, format_time),
+    Builtin::new("formattime", 0, 2, format_time).reading_clock(),
     Builtin::new("interval", 1, 1, interval),
 ];
 
-fn current_time(e: &mut Evaluator, _: &Call, _: ScopeId) -> Val {
+fn current_time(e: &mut Evaluator<'_>, _: Call<'_>, _: ScopeId) -> Val {
     e.now_secs
         .map_or(Val::Undefined, |secs| Val::AbsTime { secs, offset: 0 })
 }
 
-fn day_time(e: &mut Evaluator, _: &Call, _: ScopeId) -> Val {
+fn day_time(e: &mut Evaluator<'_>, _: Call<'_>, _: ScopeId) -> Val {
     e.now_secs.map_or(Val::Undefined, |secs| {
         Val::RelTime(secs.rem_euclid(86_400) as f64)
     })
 }
 
-fn date_field(e: &mut Evaluator, call: &Call, at: ScopeId, field: fn(&Civil) -> i64) -> Val {
-    match e.eval(&call.args[0], at) {
+fn date_field(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId, field: fn(&Civil) -> i64) -> Val {
+    match e.arg(call, 0, at) {
         Val::AbsTime { secs, .. } => Val::Int(field(&Civil::of(secs))),
         _ => Val::Error,
     }
 }
 
-fn get_days(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    match e.eval(&call.args[0], at) {
+fn get_days(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    match e.arg(call, 0, at) {
         Val::RelTime(secs) => Val::Int(truncate(secs) / 86_400),
         _ => Val::Error,
     }
@@ -70,23 +71,28 @@ fn get_days(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
 
 /// A field of a moment's clock, or of a span: its `unit`s, modulo what makes the next larger one.
 fn clock_field(
-    e: &mut Evaluator,
-    call: &Call,
+    e: &mut Evaluator<'_>,
+    call: Call<'_>,
     at: ScopeId,
     field: fn(&Civil) -> i64,
     unit: i64,
     modulus: i64,
 ) -> Val {
-    match e.eval(&call.args[0], at) {
+    match e.arg(call, 0, at) {
         Val::AbsTime { secs, .. } => Val::Int(field(&Civil::of(secs))),
         Val::RelTime(secs) => Val::Int(truncate(secs) / unit % modulus),
         _ => Val::Error,
     }
 }
 
-fn split_time(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
+fn split_time(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    /// What making an ad costs, in steps.
+    const AD_COST: usize = 16;
+    if !e.spend(AD_COST) {
+        return Val::Error;
+    }
     let mut ad = ClassAd::new();
-    match e.eval(&call.args[0], at) {
+    match e.arg(call, 0, at) {
         Val::Undefined => return Val::Undefined,
         Val::RelTime(secs) => split_span(&mut ad, secs),
         Val::AbsTime { secs, offset } => split_moment(&mut ad, secs, offset),
@@ -125,50 +131,53 @@ fn split_span(ad: &mut ClassAd, secs: f64) {
     ad.insert("Seconds", signed((whole % 60) as f64 + secs.abs().fract()));
 }
 
-fn format_time(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let secs = match call.args.first().map(|arg| e.eval(arg, at)) {
-        None => e.now_secs,
-        Some(Val::Undefined) => return Val::Undefined,
-        Some(Val::Int(secs)) => Some(secs),
-        Some(Val::AbsTime { secs, offset }) => Some(secs.saturating_add(offset.into())),
-        Some(Val::Real(secs)) => Some(truncate(secs)),
-        Some(Val::Ad(id)) => moment_of(e, id),
-        Some(_) => return Val::Error,
+fn format_time(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let moment = match e.arg_if_any(call, 0, at) {
+        None => e.now_secs.map(Civil::of),
+        Some(Val::Int(secs)) => Some(Civil::of(secs)),
+        Some(Val::AbsTime { secs, offset }) => Some(Civil::of(secs.saturating_add(offset.into()))),
+        Some(Val::Real(secs)) => Some(Civil::of(truncate(secs))),
+        Some(Val::Ad(id)) => Some(moment_of(e, id)),
+        Some(_) => None,
     };
-    let format = match call.args.get(1).map(|arg| e.eval(arg, at)) {
+    let format = match e.arg_if_any(call, 1, at) {
         None => Val::string("%c"),
         Some(format) => format,
     };
-    let (Some(secs), Val::Str(format)) = (secs, format) else {
+    let (Some(moment), Val::Str(format)) = (moment, format) else {
         return Val::Error;
     };
-    times::strftime(&format, secs).map_or(Val::Error, Val::string)
+    // Each directive costs about a step, and there may be one in every second byte.
+    if !e.spend(format.len()) {
+        return Val::Error;
+    }
+    times::strftime(&format, &moment).map_or(Val::Error, Val::string)
 }
 
-/// The moment that an ad such as `splitTime()` gives stands for.
-fn moment_of(e: &mut Evaluator, id: ScopeId) -> Option<i64> {
-    let mut field = |name: &str, default: i64| match e.ad(id).get(name).cloned() {
-        None => Some(default),
-        Some(expr) => match e.eval(&expr, if id > MY { id } else { MY }) {
-            Val::Int(value) => Some(value),
-            Val::Real(value) => Some(truncate(value)),
-            _ => None,
-        },
+/// The moment that an ad such as `splitTime()` gives stands for. What it does not say as a number
+/// is 0, the year 1900, the month January.
+fn moment_of(e: &mut Evaluator<'_>, id: ScopeId) -> Civil {
+    /// Fields this large say nothing, and leave room for arithmetic.
+    const FIELD_MAX: i64 = 1 << 32;
+    let mut field = |name: &str, default: i64| {
+        let expr = e.ad(id).get(name).cloned();
+        let value = expr.map(|expr| e.eval(expr.as_ref(), id));
+        let value = match value {
+            Some(Val::Int(value)) => value,
+            Some(Val::Real(value)) => truncate(value),
+            Some(Val::Bool(value)) => i64::from(value),
+            _ => default,
+        };
+        value.clamp(-FIELD_MAX, FIELD_MAX)
     };
-    let text = format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-        field("Year", 1970)?,
-        field("Month", 1)?,
-        field("Day", 1)?,
-        field("Hours", 0)?,
-        field("Minutes", 0)?,
-        field("Seconds", 0)?
-    );
-    times::parse_abs(&text).map(|(secs, _)| secs)
+    Civil::of_fields(
+        [field("Year", 1900), field("Month", 1), field("Day", 0)],
+        [field("Hours", 0), field("Minutes", 0), field("Seconds", 0)],
+    )
 }
 
-fn interval(e: &mut Evaluator, call: &Call, at: ScopeId) -> Val {
-    let secs = match numeric(&e.eval(&call.args[0], at)) {
+fn interval(e: &mut Evaluator<'_>, call: Call<'_>, at: ScopeId) -> Val {
+    let secs = match numeric(&e.arg(call, 0, at)) {
         Some(Numeric::Int(secs)) => secs,
         Some(Numeric::Real(secs)) => truncate(secs),
         None => return Val::Error,

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::ops::Bound;
 
 use classad::ClassAd;
+use classad::matching::Prepared;
 use dags::submit::JobSpec;
 use proto::nouns::{ClaimId, JobId, Now, WorkerName};
 
@@ -134,16 +135,18 @@ impl Queue {
         faulted_on: &[WorkerName],
     ) -> Option<(&WorkerName, &Worker)> {
         let at = seconds(now);
+        let job = Prepared::new(ad);
         let fits = |(name, worker): &(&WorkerName, &Worker)| {
             self.is_open(name, worker)
                 && worker.has_room(spec)
-                && classad::symmetric_match(ad, &worker.slot, at)
+                && job.accepts(&worker.slot, at)
+                && classad::half_match(&worker.slot, ad, at)
                 && choose_gpus(now, worker, ad, spec.request_gpus).is_some()
         };
         let matching = self.pool.workers.iter().filter(fits);
         let ranked = matching.map(|(name, worker)| {
             let faults = faulted_on.iter().filter(|faulted| *faulted == name).count();
-            let rank = classad::rank(ad, &worker.slot, at);
+            let rank = job.rank(&worker.slot, at);
             (
                 Reverse(faults),
                 rank,
