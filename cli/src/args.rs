@@ -1,11 +1,15 @@
 //! The grammar of the command line, `updraft VERB [NOUN]`, and nothing else: what a verb does is in
 //! `verbs`.
 
+mod classad;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use proto::nouns::{JobId, Subject, WorkerName};
+
+pub use classad::{Check, Classad, Eval, Match};
 
 use crate::output::Format;
 use crate::settings::Address;
@@ -129,7 +133,8 @@ pub struct Run {
 #[command(after_help = "\
 Examples:
   updraft submit dags/regions.dag
-  updraft submit train.sub epochs=30 --wait")]
+  updraft submit train.sub epochs=30 --wait
+  updraft submit --dry-run train.sub")]
 pub struct Submit {
     /// A DAG file (.dag), or a submit description
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -143,6 +148,23 @@ pub struct Submit {
     /// Wait until it has ended, and exit as `updraft wait` does
     #[arg(long)]
     pub wait: bool,
+    /// Submit nothing: print the job ads of a submit description, and everything that is wrong
+    #[arg(long, conflicts_with_all = ["quiet", "wait"])]
+    pub dry_run: bool,
+    /// The cluster that a dry run's jobs are of
+    #[arg(long, value_name = "N", requires = "dry_run", default_value_t = 1)]
+    pub cluster: u32,
+    /// When a dry run's jobs are submitted, in seconds since 1970 [default: now]
+    #[arg(
+        long,
+        value_name = "T",
+        requires = "dry_run",
+        allow_negative_numbers = true
+    )]
+    pub qdate: Option<i64>,
+    /// Who submits a dry run's jobs [default: you]
+    #[arg(long, value_name = "O", requires = "dry_run")]
+    pub owner: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -222,12 +244,26 @@ pub struct Fetch {
     pub to: PathBuf,
 }
 
+const PARSE: &str = "\
+Reading goes on after an error. Exits with 2 if there is one.
+What is read here may still be refused by `updraft dag check`.";
+
 #[derive(Debug, Subcommand)]
 pub enum Dag {
     /// Read a DAG file and all it names; say everything that is wrong, with its place
     Check {
         #[arg(value_name = "FILE.dag", value_hint = ValueHint::FilePath)]
         file: PathBuf,
+    },
+    /// Print the commands of a DAG file as they are written; no other file is read
+    #[command(after_help = PARSE)]
+    Parse {
+        /// The DAG file; `-` is standard input
+        #[arg(value_name = "FILE.dag", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// The same as `-o json`
+        #[arg(long)]
+        json: bool,
     },
     /// Show a DAG run node by node
     Status {
@@ -405,21 +441,6 @@ pub enum Data {
         /// Where the parts go
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         out: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Classad {
-    /// Evaluate an expression: `updraft classad eval 'TARGET.Cpus >= 2' --target slot.ad`
-    Eval {
-        #[arg(value_name = "EXPR")]
-        expr: String,
-        /// The ad in which it is evaluated: long form, or [ … ]
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        ad: Option<PathBuf>,
-        /// The ad on the other side
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        target: Option<PathBuf>,
     },
 }
 

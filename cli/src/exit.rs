@@ -23,6 +23,8 @@ pub enum Exit {
     Internal,
     /// Ctrl-C, or SIGTERM.
     Interrupted,
+    /// As the tool of HTCondor's ends that we stand in for.
+    Tool(u8),
 }
 
 /// Why a command ended without having done what it was asked.
@@ -67,6 +69,7 @@ impl Exit {
             Exit::NotYet => 8,
             Exit::Internal => 70,
             Exit::Interrupted => 130,
+            Exit::Tool(code) => code,
         }
     }
 }

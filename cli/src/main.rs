@@ -22,6 +22,9 @@ use exit::{Exit, Failure};
 use settings::Settings;
 
 fn main() -> ExitCode {
+    if let Some(ended) = verbs::run_as_tool() {
+        return ended.unwrap_or_else(|failure| report(&failure)).into();
+    }
     let cli = Cli::parse();
     let ended = Settings::gather(&cli.common).and_then(|settings| verbs::run(cli.verb, &settings));
     ended.unwrap_or_else(|failure| report(&failure)).into()

@@ -64,6 +64,7 @@ pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
         }),
         Verb::Fetch(args) => ask(settings, |client| fetch::run(client, args, settings)),
         Verb::Dag(Dag::Check { file }) => dag::check(&file, settings),
+        Verb::Dag(Dag::Parse { file, json }) => dag::parse(&file, json, settings),
         Verb::Dag(Dag::Dot { file, run: None }) => dag::dot(&file),
         Verb::Dag(Dag::Dot {
             file,
@@ -85,6 +86,11 @@ pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
         Verb::Classad(args) => classad::run(args, settings),
         Verb::Completions(args) => completions::run(&args),
     }
+}
+
+/// Does what a tool of HTCondor's does, where the binary was called by that tool's name.
+pub fn run_as_tool() -> Option<Result<Exit, Failure>> {
+    classad::run_as_condor()
 }
 
 /// Connects to the manager and asks; Ctrl-C leaves it at that.

@@ -8,8 +8,12 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "cli/classad.rs"]
+mod classad;
 #[path = "cli/dags.rs"]
 mod dags;
+#[path = "cli/submit.rs"]
+mod submit;
 #[path = "cli/train.rs"]
 mod train;
 
@@ -85,6 +89,7 @@ fn every_verb_has_help() {
         "fetch",
         "dag",
         "dag check",
+        "dag parse",
         "dag status",
         "dag dot",
         "dag retry",
@@ -102,6 +107,8 @@ fn every_verb_has_help() {
         "data split",
         "classad",
         "classad eval",
+        "classad check",
+        "classad match",
         "completions",
     ];
     for verb in verbs {
@@ -207,42 +214,6 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     assert!(asked(&["q"], Some(&variable)).contains(&variable));
     assert!(asked(&["q", "--manager", &with_scheme], Some(&variable)).contains(&flag));
     assert!(asked(&["--manager", &flag, "q"], Some(&variable)).contains(&flag));
-}
-
-#[test]
-fn expressions_are_evaluated() {
-    let dir = dir_with(&[
-        ("job.ad", "RequestMemory = 2048\nCmd = \"a\"\n"),
-        ("slot.ad", "[ Memory = 4096; Name = \"s1\" ]"),
-        ("bad.ad", "this is no ad"),
-    ]);
-    let both = ["--ad", "job.ad", "--target", "slot.ad"];
-    let rows: [(&str, &[&str], i32, &str); 7] = [
-        ("1 + 1", &[], 0, "2\n"),
-        ("nothing", &[], 0, "undefined\n"),
-        ("TARGET.Memory >= RequestMemory", &both, 0, "true\n"),
-        ("strcat(TARGET.Name, Cmd)", &both, 0, "\"s1a\"\n"),
-        ("1 +", &[], 2, ""),
-        ("1", &["--ad", "bad.ad"], 2, ""),
-        ("1", &["--ad", "none.ad"], 2, ""),
-    ];
-    for (expr, more, code, out) in rows {
-        let args = [&["classad", "eval", expr], more].concat();
-        let ran = updraft(dir.path(), &args);
-        assert_eq!(
-            (ran.code, ran.out.as_str()),
-            (Some(code), out),
-            "{expr}: {}",
-            ran.err
-        );
-        assert_eq!(ran.err.is_empty(), code == 0, "{expr}: {}", ran.err);
-    }
-    let ran = updraft(dir.path(), &["classad", "eval", "{1, \"a\"}", "-o", "json"]);
-    let document = json(&ran.out);
-    assert_eq!(document["value"], serde_json::json!([1, "a"]));
-    assert_eq!(document["type"], "list");
-    let ran = updraft(dir.path(), &["classad", "eval", "1 + * 2"]);
-    assert!(ran.err.contains("  1 + * 2\n      ^"), "{}", ran.err);
 }
 
 #[test]

@@ -16,12 +16,18 @@ mod command;
 mod declare;
 mod frames;
 mod graph;
+mod keyword;
 mod lines;
 mod picture;
 mod read;
+mod statement;
+mod syntax;
 mod words;
 
+pub use keyword::{Keyword, Support};
 pub use picture::DagSummary;
+pub use statement::{Fields, Statement};
+pub use syntax::{Syntax, SyntaxError};
 
 /// Bytes of a DAG file with everything it includes.
 pub const DAG_BYTES_MAX: usize = 64 << 20;

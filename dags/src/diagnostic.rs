@@ -141,6 +141,17 @@ impl Diagnostics {
         }
     }
 
+    /// Whether further findings are counted only.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= DIAGNOSTICS_MAX
+    }
+
+    /// Counts an error beyond the limit, whose finding nobody made up.
+    pub(crate) fn leave_out_error(&mut self) {
+        self.errors += 1;
+        self.left_out += 1;
+    }
+
     /// Takes over the findings of another reading.
     pub fn append(&mut self, other: Self) {
         let kept_errors = other

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 /// Reads text by path. Paths are what the files say, joined with `/` to the directory they are
 /// relative to.
 pub trait Files {
-    /// The whole text of a file.
+    /// The whole text of a file. A path that ends in `/` is a directory: its text are the names in
+    /// it in order of their bytes, one per line, those of directories with a `/` behind.
     ///
     /// # Errors
     /// The reason in words (`no such file`, `permission denied`, `not UTF-8`), without the path.
@@ -20,14 +21,29 @@ pub trait Files {
 /// Files held in memory, by path: what tests and uploads use.
 impl Files for BTreeMap<String, String> {
     fn read(&self, path: &str) -> Result<String, String> {
-        self.get(path)
-            .cloned()
-            .ok_or_else(|| "no such file".to_owned())
+        match self.get(path) {
+            Some(text) => Ok(text.clone()),
+            None if path.ends_with('/') => Ok(names_under(self, path)),
+            None => Err("no such file".to_owned()),
+        }
     }
 
     fn exists(&self, path: &str) -> bool {
         self.contains_key(path)
     }
+}
+
+/// The listing of a directory, told from the paths of the files.
+fn names_under(files: &BTreeMap<String, String>, dir: &str) -> String {
+    let prefix = dir.strip_prefix("./").unwrap_or(dir);
+    let mut names = std::collections::BTreeSet::new();
+    for path in files.keys() {
+        if let Some(name) = path.strip_prefix(prefix).filter(|name| !name.is_empty()) {
+            let end = name.find('/').map_or(name.len(), |at| at + 1);
+            names.insert(&name[..end]);
+        }
+    }
+    names.into_iter().flat_map(|name| [name, "\n"]).collect()
 }
 
 /// Files seen from a directory: every relative path is joined to it.
@@ -38,7 +54,12 @@ pub(crate) struct InDir<'a> {
 
 impl Files for InDir<'_> {
     fn read(&self, path: &str) -> Result<String, String> {
-        self.files.read(&join(self.dir, path))
+        let joined = join(self.dir, path);
+        match path.ends_with('/') && !joined.ends_with('/') {
+            true if joined.is_empty() => self.files.read("./"),
+            true => self.files.read(&format!("{joined}/")),
+            false => self.files.read(&joined),
+        }
     }
 
     fn exists(&self, path: &str) -> bool {

@@ -12,9 +12,12 @@ use crate::files::Files;
 use crate::source::{Source, Span};
 
 mod commands;
+mod condition;
 mod environment;
 mod expand;
+mod formats;
 mod functions;
+mod glob;
 mod job;
 mod macros;
 mod parse;
@@ -23,6 +26,7 @@ mod quoting;
 mod requirements;
 mod run;
 mod spec;
+mod submission;
 mod values;
 
 pub use macros::{Macro, Macros, Placement};
@@ -30,6 +34,7 @@ pub use queue::Items;
 pub(crate) use queue::split_row;
 pub use quoting::{join_arguments, split_arguments};
 pub use spec::{JobSpec, ShouldTransfer, SubmitState, TransferExecutable, Universe};
+pub use submission::Submission;
 
 /// Bytes of a submit description with everything it includes.
 pub const SUBMIT_BYTES_MAX: usize = 16 << 20;
@@ -119,21 +124,23 @@ impl Submit {
         parse::submit(source, files)
     }
 
-    /// Reads the item file that `queue … from` names under these macros, if it was not read yet:
-    /// its name may depend on them. What cannot be read is reported by [`Self::procs`].
+    /// Reads the item file that `queue … from` names under these macros, or the directories that
+    /// `queue … matching` looks into, unless they were read already: the names may depend on the
+    /// macros. What cannot be read is reported by [`Self::procs`].
     pub fn load_items(&mut self, macros: &Macros, files: &dyn Files) {
-        if let Some(name) = run::item_file(self, macros)
-            && !self.item_files.contains_key(&name)
-        {
-            let found = match files.read(&name) {
+        let mut found = std::mem::take(&mut self.item_files);
+        run::load_items(self, macros, &mut |name| {
+            let file = found.entry(name.to_owned());
+            let file = file.or_insert_with(|| match files.read(name) {
                 Ok(text) => ItemFile::Text(text),
                 Err(reason) => ItemFile::Unreadable(reason),
-            };
-            self.item_files.insert(name, found);
-        }
+            });
+            file.clone()
+        });
+        self.item_files = found;
     }
 
-    /// Whether its queue statement may name an item file.
+    /// Whether its queue statement may name an item file, or files by a pattern.
     #[must_use]
     pub fn has_item_file(&self) -> bool {
         self.statements
@@ -158,6 +165,14 @@ impl Submit {
         run::procs(self, macros)
     }
 
+    /// The items of its queue statement, those too that its slice leaves out.
+    ///
+    /// # Errors
+    /// As [`Self::procs`].
+    pub fn listed(&self, macros: &Macros) -> Result<Items, Diagnostics> {
+        run::listed(self, macros)
+    }
+
     /// The job of one proc. `row` is [`Items::row`] of it, in the order of [`Items::vars`].
     ///
     /// # Errors
@@ -175,6 +190,55 @@ impl Submit {
             Some(spec) if !diagnostics.has_errors() => Ok(spec),
             Some(_) | None => Err(diagnostics),
         }
+    }
+
+    /// The whole ad of one proc as HTCondor's queue has it at first, with everything that is said of
+    /// it; `None` where there is none. Other than [`Self::expand`] it goes on after what is refused
+    /// ([`Code::is_refusal`](crate::Code::is_refusal)) and after errors, as far as it can. `row` as there.
+    #[must_use]
+    pub fn job_ad(
+        &self,
+        macros: &Macros,
+        submission: &Submission<'_>,
+        proc: u32,
+        row: &[String],
+    ) -> (Option<classad::ClassAd>, Diagnostics) {
+        job::job_ad(self, macros, submission, proc, row)
+    }
+
+    /// What the description itself says where it is reached under these macros: `error :` and
+    /// `warning :` statements, conditions that are none, statements after `queue`.
+    #[must_use]
+    pub fn reached(&self, macros: &Macros) -> Diagnostics {
+        let mut diagnostics = Diagnostics::new();
+        run::run(self, macros, &mut diagnostics);
+        diagnostics
+    }
+
+    /// The names that it assigns under these macros, with their values as written, in order of
+    /// name.
+    #[must_use]
+    pub fn assigned(&self, macros: &Macros) -> Vec<(String, String)> {
+        let run = run::run(self, macros, &mut Diagnostics::new());
+        let assigned = run.table.all_assigned();
+        assigned
+            .map(|found| (found.assign.name.clone(), found.value.to_string()))
+            .collect()
+    }
+
+    /// What stands behind the word `queue` in its queue statement.
+    #[must_use]
+    pub fn queue_arguments(&self, macros: &Macros) -> Option<String> {
+        let run = run::run(self, macros, &mut Diagnostics::new());
+        run.queue.map(|(queue, _)| queue.args.clone())
+    }
+
+    /// The names that only the submitter knows, which the description uses and does not define:
+    /// `ENV.HOME` for `$ENV(HOME)`, and `SUBMIT_TIME`, `YEAR`, `MONTH`, `DAY`. Given as macros they
+    /// have a value.
+    #[must_use]
+    pub fn asks_submitter(&self) -> std::collections::BTreeSet<String> {
+        submission::asked(self)
     }
 
     /// Everything that can be said about the description under these macros before it runs: its

@@ -254,6 +254,88 @@ fn errors_come_together_with_their_places() {
 }
 
 #[test]
+fn what_is_read_and_not_run_is_refused_by_name() {
+    let rows = [
+        "FINAL F {\nexecutable = x\n} NOOP",
+        "PROVISIONER P a.sub DIR d",
+        "SERVICE S @=end\n@end",
+        "SUBDAG EXTERNAL S x.dag",
+        "SPLICE S x.dag DIR d",
+        "WEAK PARENT A CHILD A",
+        "SCRIPT DEFER 4 60 DEBUG f ALL PRE A p.sh \"a b\" c",
+        "PRE-SKIP A 1",
+        "ABORT_DAG_ON A 1 RETURN 2",
+        "tolerance A 5 % wait",
+        "CATEGORY A big",
+        "MAXJOBS big 3",
+        "CONFIG c.cfg",
+        "SET_JOB_ATTR x = 1",
+        "ENV GET HOME",
+        "DOT x.dot UPDATE INCLUDE h",
+        "NODE_STATUS_FILE s 30 ALWAYS-UPDATE",
+        "JOBSTATE_LOG j",
+        "SAVE_POINT_FILE A",
+        "CONNECT S T",
+        "PIN_IN A 1",
+        "PIN_OUT A 1",
+    ];
+    for row in rows {
+        let (dag, diagnostics) = load(&format!("JOB A a.sub\n  {row}\n"), &[]);
+        assert!(dag.is_none(), "{row}");
+        assert_eq!(findings(&diagnostics), ["D004 2:3"], "{row}");
+        let message = &diagnostics.iter().next().unwrap().message;
+        let word = row.split(' ').next().unwrap().to_uppercase();
+        let said = message.split(' ').next().unwrap();
+        assert_eq!(said.replace('-', "_"), word.replace('-', "_"), "{row}");
+    }
+    let refused = dags::dag::Keyword::ALL
+        .iter()
+        .filter(|keyword| keyword.support() == dags::dag::Support::Refused);
+    assert_eq!(refused.count(), rows.len());
+}
+
+#[test]
+fn what_dagman_drops_or_takes_is_not_taken_in_silence() {
+    let rows: [(&str, &[&str]); 12] = [
+        // What is wrong with a command that is not run is said with that.
+        (
+            "RETRY A\nPIN_IN A 0",
+            &["D005 2:8", "D004 3:1", "D007 3:10"],
+        ),
+        ("REJECT", &["D022 2:1"]),
+        ("REJECT x", &["D006 2:8"]),
+        ("JOB B { x\nexecutable = x\n}", &["D021 2:9"]),
+        ("JOB B {x\nexecutable = x\n}", &["D021 2:8"]),
+        (
+            "SUBMIT-DESCRIPTION s {\nexecutable = x\n} DONE",
+            &["D006 4:3"],
+        ),
+        ("JOB \"B C\" a.sub", &["D014 2:5"]),
+        ("JOB B \"\" a.sub", &["D008 2:7"]),
+        ("VARS A +queue=1", &["D009 2:8"]),
+        ("VARS A x-y=1", &["D009 2:8"]),
+        ("VARS A x==1", &["D009 2:8"]),
+        ("VARS A \"x\"=1", &["D008 2:8"]),
+    ];
+    for (text, expected) in rows {
+        let (_, diagnostics) = load(&format!("JOB A a.sub\n{text}\n"), &[]);
+        let mut found = findings(&diagnostics);
+        found.sort_by_key(|finding| finding.split_once(' ').map(|(_, place)| place.to_owned()));
+        assert_eq!(found, expected, "{text}\n{}", diagnostics.render());
+    }
+}
+
+#[test]
+fn quotes_group_wherever_they_stand() {
+    let text = "JOB A 'my 'a.sub DIR \"s u\"b\nVARS A x=a\"b c\"d y = 'e \\'f\\' \"g\"'\n";
+    let dag = good(text, &[("d/s ub/my a.sub", JOB)]);
+    let node = &dag.nodes[0];
+    assert_eq!(node.dir, "d/s ub");
+    let vars: Vec<&str> = node.vars.iter().map(|(_, value)| value.as_str()).collect();
+    assert_eq!(vars, ["a\"b c\"d", "e 'f' \"g\""]);
+}
+
+#[test]
 fn an_error_prints_with_its_line_and_item() {
     let text = "FOREACH region FROM r.txt\n  PARENT prep-$(region) CHILD tune-$(region)\n  JOB tune-$(region) a.sub\nEND\nJOB prep-eu a.sub\n";
     let (_, diagnostics) = load(text, &[("d/r.txt", "eu\nus\n")]);

@@ -208,6 +208,28 @@ fn macros_and_functions() {
         ("X = $RANDOM_CHOICE(only) $RANDOM_INTEGER(4,4)\n", "only 4"),
         ("X = $ENV(HOME:none)\n", "none"),
         ("X = $(Cluster).$(procid) $(Node) $(RETRY)\n", "42.0 0 0"),
+        ("A = $(A:1)2\nX = $(A)\n", "12"),
+        ("v = 3\nX = $ENV(NOPE:$(v)$INT(v))\n", "33"),
+        (
+            "v = 3\nX = $$(Arch:$(v)) $$([v]) $$$(v)\n",
+            "$$(Arch:3) $$([v]) $$3",
+        ),
+        (
+            "v = 4 / 3.0\nX = $REAL(v) $REAL(v,%.0f) $INT(v,%5.3d|)\n",
+            "1.333333333333333 1.0   001|",
+        ),
+        (
+            "v = 3\nX = $INT(v,%d%d) $INT(v,%s) $INT(v,n)\n",
+            "%d%d %s n",
+        ),
+        (
+            "p = /d/e/.rc\nX = $Fn(p)<$Fx(p)> $Fdd(p) $Fxp(p)\n",
+            ".rc<> d/e/ /d/e/.rc",
+        ),
+        (
+            "l = a, b\ni = 0\nX = $CHOICE(i + 1,l)$CHOICE(0 + 1,l)\n",
+            "ab",
+        ),
         ("X = a \\\n  b \\\n# no\n  c\n", "a b c"),
         (
             "X @=end\nline one\n  two $(Process)\n@end\n",
@@ -257,6 +279,10 @@ fn conditions() {
             "out",
         ),
         ("if false\nerror : never\nendif\nA = on\n", "on"),
+        ("if $(nope)\nA = y\nelse\nA = n\nendif\n", "n"),
+        ("if version >= 8.1.6\nA = y\nelse\nA = n\nendif\n", "y"),
+        ("if ! version < 25.15\nA = y\nelse\nA = n\nendif\n", "n"),
+        ("if defined Process\nA = y\nendif\n", "y"),
     ];
     for (text, expected) in rows {
         assert_eq!(value(text, "A"), expected, "{text}");
@@ -278,7 +304,7 @@ fn conditions() {
 #[test]
 fn queue_statements() {
     type Row<'a> = (&'a str, u32, &'a [&'a str], &'a [&'a [&'a str]]);
-    let rows: [Row<'_>; 12] = [
+    let rows: [Row<'_>; 17] = [
         ("queue", 1, &[], &[&[]]),
         ("queue 1 + 2", 3, &[], &[&[]]),
         ("n = 2\nqueue $(n) * 2", 4, &[], &[&[]]),
@@ -316,10 +342,32 @@ fn queue_statements() {
         ),
         ("queue x in [1:] (a b c)", 1, &["x"], &[&["b"], &["c"]]),
         ("queue x in [::2] (a b c)", 1, &["x"], &[&["a"], &["c"]]),
+        ("queue 1 + 1 x in (a)", 2, &["x"], &[&["a"]]),
+        ("queue x,y from (a b c)", 1, &["x", "y"], &[&["a", "b c"]]),
+        (
+            "queue x matching *.txt sub/*",
+            1,
+            &["x"],
+            &[&["items.txt"], &["sub/a"], &["sub/b/"]],
+        ),
+        ("queue x matching dirs (s*)", 1, &["x"], &[&["sub/"]]),
+        (
+            "queue x matching files [1:] sub/* items*",
+            1,
+            &["x"],
+            &[&["items.txt"]],
+        ),
     ];
     for (text, count, vars, expected) in rows {
         let text = format!("executable = x\n{text}\n");
-        let (submit, diagnostics) = parse(&text, &[("items.txt", "p 1\n\nq,2\n")]);
+        let (submit, diagnostics) = parse(
+            &text,
+            &[
+                ("items.txt", "p 1\n\nq,2\n"),
+                ("sub/a", ""),
+                ("sub/b/c", ""),
+            ],
+        );
         assert!(diagnostics.is_empty(), "{text}\n{}", diagnostics.render());
         let items = submit
             .procs(&Macros::new())
@@ -439,7 +487,7 @@ fn findings_have_codes_and_places() {
             "executable = x\ntransfer_output_remaps = \"a\"\n",
             &["S108 2:26"],
         ),
-        ("executable = x\nqueue x matching *.dat\n", &["S201 2:1"]),
+        ("executable = x\nqueue x matching *.dat\n", &["S204 2:1"]),
         ("executable = x\nqueue x in (a b\n", &["S201 2:1"]),
         ("executable = x\nqueue abc\n", &["S201 2:1"]),
         ("executable = x\nqueue\nqueue 2\n", &["S203 3:1"]),

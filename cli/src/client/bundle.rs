@@ -7,7 +7,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dags::{Dag, Diagnostics, Files, Macros, Submit};
+use dags::submit::Submission;
+use dags::{Dag, Diagnostics, Files, Submit};
 
 use crate::exit::Failure;
 use crate::output::{complain, count};
@@ -131,26 +132,77 @@ pub fn check_dag(file: &Path) -> Result<Checked, Failure> {
     })
 }
 
+/// A submit description as it was read, right or wrong.
+pub struct Description {
+    pub submit: Submit,
+    /// The macros given, and those that only the submitter knows.
+    pub macros: BTreeMap<String, String>,
+    /// What is wrong with its text.
+    pub diagnostics: Diagnostics,
+    /// What its paths are relative to.
+    pub directory: PathBuf,
+    main: String,
+    sources: BTreeMap<String, String>,
+}
+
 /// Reads a submit description. Its paths are relative to where the user stands.
-fn check_submit(file: &Path, given: &[(String, String)]) -> Result<Checked, Failure> {
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_submit(
+    file: &Path,
+    given: &[(String, String)],
+    submitted_s: i64,
+) -> Result<Description, Failure> {
     let main = text_of(file)?;
     let directory = canonical(".")?;
     let files = Disk::new(&directory);
     let text = files
         .read(&main)
         .map_err(|reason| Failure::Usage(format!("{main}: cannot be read: {reason}")))?;
-    let macros: Macros = given.iter().map(|(name, value)| (name, value)).collect();
-    let (mut submit, mut diagnostics) = Submit::parse(&main, &text, &files);
+    let (mut submit, diagnostics) = Submit::parse(&main, &text, &files);
+    let mut macros: BTreeMap<String, String> = given.iter().cloned().collect();
+    for name in submit.asks_submitter() {
+        let is_given = macros.keys().any(|own| own.eq_ignore_ascii_case(&name));
+        let value = match name.strip_prefix("ENV.") {
+            Some(variable) => std::env::var(variable).ok(),
+            None => Submission::time_macro(submitted_s, &name),
+        };
+        if let Some(value) = value.filter(|_| !is_given) {
+            macros.insert(name, value);
+        }
+    }
     if !diagnostics.has_errors() {
-        submit.load_items(&macros, &files);
-        diagnostics.append(submit.check(&macros));
+        submit.load_items(&macros.iter().collect(), &files);
+    }
+    Ok(Description {
+        submit,
+        macros,
+        diagnostics,
+        directory,
+        main,
+        sources: files.into_read(),
+    })
+}
+
+fn check_submit(file: &Path, given: &[(String, String)]) -> Result<Checked, Failure> {
+    let Description {
+        submit,
+        macros,
+        mut diagnostics,
+        directory,
+        main,
+        sources,
+    } = read_submit(file, given, jiff::Timestamp::now().as_second())?;
+    if !diagnostics.has_errors() {
+        diagnostics.append(submit.check(&macros.iter().collect()));
     }
     let bundle = (!diagnostics.has_errors()).then(|| Bundle {
         directory,
         typed: String::new(),
         main,
-        sources: files.into_read(),
-        macros: given.iter().cloned().collect(),
+        sources,
+        macros,
         work: Work::Cluster(Box::new(submit)),
         warnings: diagnostics.warnings().count(),
     });
@@ -220,7 +272,11 @@ impl Files for Disk {
         if let Some(text) = self.read.borrow().get(path) {
             return Ok(text.clone());
         }
-        let text = read_text(&self.root.join(path))?;
+        let on_disk = self.root.join(path);
+        let text = match path.ends_with('/') {
+            true => names_in(&on_disk)?,
+            false => read_text(&on_disk)?,
+        };
         self.read.borrow_mut().insert(path.to_owned(), text.clone());
         Ok(text)
     }
@@ -228,6 +284,26 @@ impl Files for Disk {
     fn exists(&self, path: &str) -> bool {
         self.root.join(path).exists()
     }
+}
+
+/// The listing of a directory, as [`Files`] has it. Names that no text can hold are left out.
+fn names_in(directory: &Path) -> Result<String, String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|error| said(&error))? {
+        let entry = entry.map_err(|error| said(&error))?;
+        let Ok(mut name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if entry.path().is_dir() {
+            name.push('/');
+        }
+        if !name.contains('\n') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    names.iter_mut().for_each(|name| name.push('\n'));
+    Ok(names.concat())
 }
 
 fn read_text(path: &Path) -> Result<String, String> {

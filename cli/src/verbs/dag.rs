@@ -1,8 +1,10 @@
-//! `dag check|status|dot|retry`.
+//! `dag check|parse|status|dot|retry`.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use dags::dag::{DAG_BYTES_MAX, Syntax};
 use dags::{Diagnostics, Severity};
 use proto::wire;
 use proto::wire::act_request::Action;
@@ -121,6 +123,60 @@ fn findings(diagnostics: &Diagnostics) -> Vec<Finding> {
         within: found.within.clone(),
     };
     diagnostics.iter().map(finding).collect()
+}
+
+/// The commands of a file by their syntax alone.
+pub fn parse(file: &Path, json: bool, settings: &Settings) -> Result<Exit, Failure> {
+    let name = file.display().to_string();
+    let wrong = |reason: String| Failure::Usage(format!("{name}: {reason}"));
+    let cwd = std::env::current_dir().map_err(|error| wrong(error.to_string()))?;
+    let text = text(file).map_err(|error| wrong(error.to_string()))?;
+    let syntax = Syntax::parse(&name, &text, &cwd.to_string_lossy());
+    match settings.format {
+        Format::Table if !json => {
+            output::print(&listing(&syntax))?;
+            if !syntax.diagnostics.is_empty() {
+                complain(syntax.diagnostics.render().trim_end());
+            }
+        }
+        Format::Json | Format::Table => output::print_json(&syntax)?,
+    }
+    Ok(if syntax.errors.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Usage
+    })
+}
+
+/// A file with at most one byte more than a DAG file may have.
+fn text(file: &Path) -> std::io::Result<String> {
+    let bytes_max = DAG_BYTES_MAX as u64 + 1;
+    let mut text = String::new();
+    if file == Path::new("-") {
+        let stdin = std::io::stdin().lock();
+        stdin.take(bytes_max).read_to_string(&mut text)?;
+    } else {
+        let file = std::fs::File::open(file)?;
+        file.take(bytes_max).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// A line for each command. A file may have hundreds of thousands, so columns are as wide as their
+/// widest word is known to be and nothing is measured.
+fn listing(syntax: &Syntax) -> String {
+    let mut text = format!("{:>6}  {:<18}  FIELDS\n", "LINE", "COMMAND");
+    for statement in &syntax.statements {
+        let (line, name) = (statement.line, statement.keyword.name());
+        let fields = output::one_line(&statement.told());
+        let row = format!("{line:>6}  {name:<18}  {fields}");
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    let commands = count(syntax.statements.len() as u64, "command");
+    let errors = count(syntax.errors.len() as u64, "error");
+    text.push_str(&format!("\n{commands}, {errors}\n"));
+    text
 }
 
 /// The graph of a file, without what became of it.

@@ -1,5 +1,7 @@
 //! `submit`: checks here, queues there, says the id.
 
+mod dry;
+
 use proto::nouns::Subject;
 use proto::wire::Delivery;
 use serde::Serialize;
@@ -28,6 +30,9 @@ struct Document {
 }
 
 pub fn run(args: args::Submit, settings: &Settings) -> Result<Exit, Failure> {
+    if args.dry_run {
+        return dry::run(&args, settings);
+    }
     let bundle = Bundle::load(&args.file, &args.macros)?;
     let found = inputs::find(&bundle)?;
     ask(settings, |client| {

@@ -173,3 +173,74 @@ fn a_missing_input_is_named_with_its_place() {
         "d/b.sub, line 4, for node b (d/x.dag, line 2): input file d/no/x.csv is not there";
     assert!(ran.err.contains(expected), "{}", ran.err);
 }
+
+#[test]
+fn a_file_is_parsed_without_what_it_names() {
+    let dag = "# no such files\nFINAL f {\n  executable = /bin/true\n} NOOP\njob a none.sub \\\n dir d\n\
+        vars a append x = \"1 2\" +Y=z\nweak parent a child b\nCONFIG c.cfg\nTOLERANCE a 5% WAIT\n\
+        FOREACH r IN (eu us)\n STUDY t-$(r) s.sub s.toml\nEND\n";
+    let dir = dir_with(&[("d/x.dag", dag)]);
+    let expected = serde_json::json!([
+        {"line": 2, "command": "FINAL", "name": "f", "inline": "executable = /bin/true\n", "noop": true},
+        {"line": 6, "command": "JOB", "name": "a", "submit": "none.sub", "dir": "d"},
+        {"line": 7, "command": "VARS", "node": "a", "vars": {"x": "1 2", "My.Y": "z"}, "placement": "APPEND"},
+        {"line": 8, "command": "PARENT", "parents": ["a"], "children": ["b"], "weak": true},
+        {"line": 9, "command": "CONFIG", "details": dir.path().canonicalize().unwrap().join("c.cfg")},
+        {"line": 10, "command": "TOLERANCE", "details": "a 5 T WAIT"},
+        {"line": 11, "command": "FOREACH", "vars": ["r"], "in": ["eu", "us"]},
+        {"line": 12, "command": "STUDY", "name": "t-$(r)", "submit": "s.sub", "study": "s.toml"},
+        {"line": 13, "command": "END"},
+    ]);
+    for how in [&["--json"][..], &["-o", "json"][..]] {
+        let args = [&["dag", "parse", "d/x.dag"][..], how].concat();
+        let ran = updraft(dir.path(), &args);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+        let document = json(&ran.out);
+        assert_eq!(document["commands"], expected);
+        assert_eq!(document["errors"], serde_json::json!([]));
+    }
+    let listed = updraft(dir.path(), &["dag", "parse", "d/x.dag"]);
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    for part in [
+        "SUBMIT",
+        "name=a submit=none.sub dir=d",
+        "9 commands, 0 errors",
+        "LINE",
+    ] {
+        assert_eq!(
+            listed.out.contains(part),
+            part != "SUBMIT",
+            "{part}: {}",
+            listed.out
+        );
+    }
+}
+
+#[test]
+fn parsing_goes_on_after_an_error() {
+    let dag = "JOB a a.sub why\nJBO b b.sub\nJOB c c.sub\nRETRY c x\n";
+    let dir = dir_with(&[("x.dag", dag)]);
+    let parsed = updraft(dir.path(), &["dag", "parse", "x.dag", "--json"]);
+    assert_eq!((parsed.code, parsed.err.as_str()), (Some(2), ""));
+    let document = json(&parsed.out);
+    let errors = document["errors"].as_array().unwrap();
+    let lines: Vec<u64> = errors.iter().map(|e| e["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [1, 2, 4]);
+    assert!(errors.iter().all(|error| error["error"].is_string()));
+    assert_eq!(document["commands"].as_array().unwrap().len(), 1);
+    let listed = updraft(dir.path(), &["dag", "parse", "x.dag"]);
+    assert_eq!(listed.code, Some(2));
+    for part in [
+        "x.dag:1:13",
+        "x.dag:2:1",
+        "x.dag:4:9",
+        "^^^",
+        "did you mean `JOB`",
+    ] {
+        assert!(listed.err.contains(part), "{part}: {}", listed.err);
+    }
+    assert!(listed.out.contains("1 command, 3 errors"), "{}", listed.out);
+    let none = updraft(dir.path(), &["dag", "parse", "none.dag"]);
+    assert_eq!(none.code, Some(2), "{}", none.out);
+    assert!(none.err.contains("none.dag"), "{}", none.err);
+}

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{Change, Done, Mode};
-use super::declare::{At, DescriptionDecl, EdgesDecl, Inline, NodeDecl};
+use super::command::{Done, Mode};
+use super::declare::{At, Change, DescriptionDecl, EdgesDecl, Inline, NodeDecl};
 use super::graph::Graph;
 use super::lines::LineKind;
 use super::read::Reader;
@@ -344,7 +344,12 @@ impl<'f> Builder<'f> {
     fn find(&mut self, name: &str, at: At, by_name: &BTreeMap<String, u32>) -> Option<u32> {
         let found = by_name.get(name).copied();
         if found.is_none() {
-            let known = by_name.keys().take(COMPARED_MAX).map(String::as_str);
+            // A suggestion that nobody will read is not looked for.
+            let compared = match self.reader.diagnostics.is_full() {
+                true => 0,
+                false => COMPARED_MAX,
+            };
+            let known = by_name.keys().take(compared).map(String::as_str);
             let suggestion = did_you_mean(name, known);
             let message = format!("no node is named `{name}`");
             let diagnostic = self

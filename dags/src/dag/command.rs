@@ -1,82 +1,117 @@
-//! One line into one command. Knows words, not nodes: whether a name exists is found out later.
+//! A line as a command with all its fields and their places. Knows words, not nodes: whether a name
+//! exists, and whether a command means anything here, is found out later.
 
-use std::borrow::Cow;
-
-use super::words::{Cursor, OpenQuote, Unquoted, Word, is_keyword};
-use crate::diagnostic::{Code, did_you_mean};
+use super::keyword::Keyword;
+use super::words::{Cursor, OpenQuote, Word};
+use crate::diagnostic::{Code, Severity, did_you_mean};
 use crate::submit::Placement;
 
 mod foreach;
+mod graph;
+mod modify;
+mod nodes;
+mod whole;
 
 pub(super) use foreach::{ForeachHead, ItemsOf, foreach};
-
-/// The commands that are run.
-const SUPPORTED: [&str; 10] = [
-    "JOB",
-    "STUDY",
-    "PARENT",
-    "RETRY",
-    "VARS",
-    "PRIORITY",
-    "DONE",
-    "INCLUDE",
-    "SUBMIT-DESCRIPTION",
-    "FOREACH",
-];
-
-/// DAGMan's other commands.
-const UNSUPPORTED: [&str; 22] = [
-    "FINAL",
-    "PROVISIONER",
-    "SERVICE",
-    "SUBDAG",
-    "SPLICE",
-    "CATEGORY",
-    "SCRIPT",
-    "ABORT-DAG-ON",
-    "PRE_SKIP",
-    "TOLERANCE",
-    "MAXJOBS",
-    "CONFIG",
-    "SET_JOB_ATTR",
-    "ENV",
-    "DOT",
-    "NODE_STATUS_FILE",
-    "JOBSTATE_LOG",
-    "SAVE_POINT_FILE",
-    "REJECT",
-    "CONNECT",
-    "PIN_IN",
-    "PIN_OUT",
-];
+pub(super) use nodes::may_open_inline;
 
 /// A line, understood.
 #[derive(Debug)]
 pub(super) enum Command<'a> {
     Node(NodeLine<'a>),
+    Splice(SpliceLine<'a>),
     Description {
         name: Word<'a>,
     },
     Parent {
+        strength: Strength,
         parents: Vec<Word<'a>>,
         children: Vec<Word<'a>>,
     },
-    Change {
+    Script(ScriptLine<'a>),
+    Retry {
         node: Word<'a>,
-        change: Change,
+        max: u32,
+        unless_exit: Option<i32>,
+    },
+    AbortDagOn {
+        node: Word<'a>,
+        status: i32,
+        exit: Option<u8>,
+    },
+    Vars {
+        node: Word<'a>,
+        /// As it is said; DAGMan's default is [`Placement::Before`].
+        placement: Option<Placement>,
+        /// `+name` is `My.name`.
+        pairs: Vec<(String, String)>,
+    },
+    Priority {
+        node: Word<'a>,
+        priority: i32,
+    },
+    PreSkip {
+        node: Word<'a>,
+        code: i32,
+    },
+    Tolerance {
+        node: Word<'a>,
+        failures: Failures,
+        then: Then,
+    },
+    Done {
+        node: Word<'a>,
+    },
+    Category {
+        node: Word<'a>,
+        category: Word<'a>,
+    },
+    Maxjobs {
+        category: Word<'a>,
+        limit: u32,
+    },
+    SavePointFile {
+        node: Word<'a>,
+        file: Option<Word<'a>>,
     },
     Include {
-        file: Unquoted<'a>,
+        file: Word<'a>,
+    },
+    Config {
+        file: Word<'a>,
+    },
+    JobstateLog {
+        file: Word<'a>,
+    },
+    Dot(DotLine<'a>),
+    NodeStatusFile(StatusLine<'a>),
+    SetJobAttr {
+        assignment: Word<'a>,
+    },
+    Env {
+        action: EnvAction,
+        variables: Word<'a>,
+    },
+    Reject,
+    Connect {
+        from: Word<'a>,
+        to: Word<'a>,
+    },
+    Pin {
+        side: PinSide,
+        node: Word<'a>,
+        number: u32,
     },
 }
 
-/// JOB or STUDY.
+/// JOB, FINAL, PROVISIONER, SERVICE, SUBDAG or STUDY.
 #[derive(Debug)]
 pub(super) struct NodeLine<'a> {
+    pub keyword: Keyword,
     pub name: Word<'a>,
     pub description: Described<'a>,
-    pub study: Option<Unquoted<'a>>,
-    pub dir: Option<Cow<'a, str>>,
+    pub study: Option<Word<'a>>,
+    pub dir: Option<Word<'a>>,
     pub mode: Mode,
     pub done: Done,
 }
@@ -84,8 +119,8 @@ pub(super) struct NodeLine<'a> {
 /// Where a node's submit description is.
 #[derive(Debug)]
 pub(super) enum Described<'a> {
-    /// A file, or the name of a SUBMIT-DESCRIPTION.
-    Named(Unquoted<'a>),
+    /// A file, or the name of a SUBMIT-DESCRIPTION; for SUBDAG a DAG file.
+    Named(Word<'a>),
     Inline,
 }
 
@@ -101,25 +136,93 @@ pub(super) enum Done {
     No,
 }
 
-/// What a later line says about a declared node.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Change {
-    Retry {
-        max: u32,
-        unless_exit: Option<i32>,
-    },
-    Vars {
-        pairs: Vec<(String, String)>,
-        placement: Placement,
-    },
-    Priority(i64),
-    Done,
+#[derive(Debug)]
+pub(super) struct SpliceLine<'a> {
+    pub name: Word<'a>,
+    pub file: Word<'a>,
+    pub dir: Option<Word<'a>>,
+}
+
+/// What a child waits for: that its parent succeeds, or only that it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strength {
+    Strong,
+    Weak,
+}
+
+#[derive(Debug)]
+pub(super) struct ScriptLine<'a> {
+    pub kind: ScriptKind,
+    pub node: Word<'a>,
+    /// The program and its arguments, as they stand in the line.
+    pub script: Word<'a>,
+    /// The exit code after which it is run again, and in how many seconds.
+    pub defer: Option<(i32, i32)>,
+    pub debug: Option<(Word<'a>, Stream)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScriptKind {
+    Pre,
+    Post,
+    Hold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+    All,
+}
+
+/// How many jobs of a node may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failures {
+    Jobs(u32),
+    Percent(u32),
+}
+
+/// What becomes of a node's other jobs when more fail than may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Unsaid,
+    FailFast,
+    Wait,
+}
+
+#[derive(Debug)]
+pub(super) struct DotLine<'a> {
+    pub file: Word<'a>,
+    pub update: bool,
+    pub overwrite: bool,
+    pub include: Option<Word<'a>>,
+}
+
+#[derive(Debug)]
+pub(super) struct StatusLine<'a> {
+    pub file: Word<'a>,
+    /// Seconds between two writings of the file.
+    pub interval: i32,
+    pub always: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EnvAction {
+    Set,
+    Get,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PinSide {
+    In,
+    Out,
 }
 
 /// What is wrong with a line, by its bytes.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub code: Code,
+    pub severity: Severity,
     pub start: usize,
     pub end: usize,
     pub message: String,
@@ -136,26 +239,75 @@ pub(super) enum Side {
     Tail,
 }
 
+impl Command<'_> {
+    /// The command that the line begins with.
+    pub fn keyword(&self) -> Keyword {
+        match self {
+            Self::Node(node) => node.keyword,
+            Self::Splice(_) => Keyword::Splice,
+            Self::Description { .. } => Keyword::SubmitDescription,
+            Self::Parent { strength, .. } => match strength {
+                Strength::Strong => Keyword::Parent,
+                Strength::Weak => Keyword::Weak,
+            },
+            Self::Script(_) => Keyword::Script,
+            Self::Retry { .. } => Keyword::Retry,
+            Self::AbortDagOn { .. } => Keyword::AbortDagOn,
+            Self::Vars { .. } => Keyword::Vars,
+            Self::Priority { .. } => Keyword::Priority,
+            Self::PreSkip { .. } => Keyword::PreSkip,
+            Self::Tolerance { .. } => Keyword::Tolerance,
+            Self::Done { .. } => Keyword::Done,
+            Self::Category { .. } => Keyword::Category,
+            Self::Maxjobs { .. } => Keyword::Maxjobs,
+            Self::SavePointFile { .. } => Keyword::SavePointFile,
+            Self::Include { .. } => Keyword::Include,
+            Self::Config { .. } => Keyword::Config,
+            Self::JobstateLog { .. } => Keyword::JobstateLog,
+            Self::Dot(_) => Keyword::Dot,
+            Self::NodeStatusFile(_) => Keyword::NodeStatusFile,
+            Self::SetJobAttr { .. } => Keyword::SetJobAttr,
+            Self::Env { .. } => Keyword::Env,
+            Self::Reject => Keyword::Reject,
+            Self::Connect { .. } => Keyword::Connect,
+            Self::Pin { side, .. } => match side {
+                PinSide::In => Keyword::PinIn,
+                PinSide::Out => Keyword::PinOut,
+            },
+        }
+    }
+}
+
 impl Fault {
-    fn new(code: Code, start: usize, end: usize, message: impl Into<String>) -> Self {
-        let message = message.into();
+    pub(super) fn new(code: Code, start: usize, end: usize, message: impl Into<String>) -> Self {
         Self {
             code,
+            severity: Severity::Error,
             start,
             end,
-            message,
+            message: message.into(),
             expected: None,
             suggestion: None,
             side: Side::Line,
         }
     }
 
-    fn at(code: Code, word: Word<'_>, message: impl Into<String>) -> Self {
+    pub(super) fn at(code: Code, word: &Word<'_>, message: impl Into<String>) -> Self {
         Self::new(code, word.start, word.end, message)
     }
 
     fn expected(mut self, expected: &'static str) -> Self {
         self.expected = Some(expected);
+        self
+    }
+
+    fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    fn in_tail(mut self) -> Self {
+        self.side = Side::Tail;
         self
     }
 }
@@ -171,337 +323,119 @@ impl From<OpenQuote> for Fault {
     }
 }
 
-/// Reads a line. `tail` is what follows an inline description, where there is one. Numbers with
-/// text behind them go to
-/// `warnings`: DAGMan reads the number and no further.
+/// Reads a line. `tail` is what follows an inline description, where there is one. What DAGMan
+/// takes and we warn of or refuse goes to `notes`; the command is as DAGMan reads it.
 pub(super) fn parse<'a>(
     text: &'a str,
     tail: Option<&'a str>,
-    warnings: &mut Vec<Fault>,
+    notes: &mut Vec<Fault>,
 ) -> Result<Command<'a>, Fault> {
     let mut words = Cursor::new(text);
-    let Some(command) = words.word() else {
+    let Some(command) = words.word()? else {
         return Err(Fault::new(Code::UnknownCommand, 0, 0, "an empty line"));
     };
-    let is = |keyword: &str| is_keyword(command.text, keyword);
+    let Some(keyword) = Keyword::of(&command.text) else {
+        return Err(unknown(&command));
+    };
     let mut reader = Reader {
         words,
         command,
-        warnings,
+        notes,
     };
-    if is("JOB") {
-        reader.job(tail)
-    } else if is("PARENT") {
-        reader.parent()
-    } else if is("VARS") {
-        reader.vars()
-    } else if is("STUDY") {
-        reader.study()
-    } else if is("RETRY") {
-        reader.retry()
-    } else if is("PRIORITY") {
-        reader.priority()
-    } else if is("DONE") {
-        let node = reader.node()?;
-        reader.end()?;
-        Ok(Command::Change {
-            node,
-            change: Change::Done,
-        })
-    } else if is("INCLUDE") {
-        let file = reader.unquoted("an included file")?;
-        reader.end()?;
-        Ok(Command::Include { file })
-    } else if is("SUBMIT-DESCRIPTION") {
-        reader.description(tail)
-    } else {
-        Err(unknown(command))
+    match keyword {
+        Keyword::Job | Keyword::Final | Keyword::Provisioner | Keyword::Service => {
+            reader.job(keyword, tail)
+        }
+        Keyword::Subdag => reader.subdag(),
+        Keyword::Study => reader.study(),
+        Keyword::Splice => reader.splice(),
+        Keyword::SubmitDescription => reader.description(tail),
+        Keyword::Parent => reader.parent(Strength::Strong),
+        Keyword::Weak => reader.weak(),
+        Keyword::Script => reader.script(),
+        Keyword::Retry => reader.retry(),
+        Keyword::AbortDagOn => reader.abort(),
+        Keyword::Vars => reader.vars(),
+        Keyword::Priority => reader.priority(),
+        Keyword::PreSkip => reader.pre_skip(),
+        Keyword::Tolerance => reader.tolerance(),
+        Keyword::Done => reader.done(),
+        Keyword::Category => reader.category(),
+        Keyword::Maxjobs => reader.maxjobs(),
+        Keyword::SavePointFile => reader.save_point(),
+        Keyword::Include => reader.include(),
+        Keyword::Config => reader.config(),
+        Keyword::JobstateLog => reader.jobstate_log(),
+        Keyword::Dot => reader.dot(),
+        Keyword::NodeStatusFile => reader.node_status(),
+        Keyword::SetJobAttr => reader.set_job_attr(),
+        Keyword::Env => reader.env(),
+        Keyword::Reject => reader.reject(),
+        Keyword::Connect => reader.connect(),
+        Keyword::PinIn => reader.pin(PinSide::In),
+        Keyword::PinOut => reader.pin(PinSide::Out),
+        Keyword::Foreach | Keyword::End => Err(unknown(&reader.command)),
     }
 }
 
-struct Reader<'a, 'w> {
+struct Reader<'a, 'n> {
     words: Cursor<'a>,
     command: Word<'a>,
-    warnings: &'w mut Vec<Fault>,
+    notes: &'n mut Vec<Fault>,
 }
 
 impl<'a> Reader<'a, '_> {
-    fn job(&mut self, tail: Option<&'a str>) -> Result<Command<'a>, Fault> {
-        let name = self.node()?;
-        let (description, side) = match tail {
-            Some(tail) => {
-                self.words = Cursor::new(tail);
-                (Described::Inline, Side::Tail)
-            }
-            None => (
-                Described::Named(self.unquoted("a submit description")?),
-                Side::Line,
-            ),
-        };
-        self.options(name, description, None)
-            .map_err(|fault| Fault { side, ..fault })
-    }
-
-    fn study(&mut self) -> Result<Command<'a>, Fault> {
-        let name = self.node()?;
-        let description = Described::Named(self.unquoted("a submit description")?);
-        let study = self.unquoted("a study file")?;
-        self.options(name, description, Some(study))
-    }
-
-    /// `[DIR d] [NOOP] [DONE]`, in any order.
-    fn options(
-        &mut self,
-        name: Word<'a>,
-        description: Described<'a>,
-        study: Option<Unquoted<'a>>,
-    ) -> Result<Command<'a>, Fault> {
-        let mut node = NodeLine {
-            name,
-            description,
-            study,
-            dir: None,
-            mode: Mode::Run,
-            done: Done::No,
-        };
-        while let Some(word) = self.words.word() {
-            if is_keyword(word.text, "DIR") {
-                let Some(dir) = self.words.unquoted()? else {
-                    return Err(Fault::at(
-                        Code::MissingWord,
-                        word,
-                        "DIR without a directory",
-                    ));
-                };
-                node.dir = Some(dir.text);
-            } else if is_keyword(word.text, "NOOP") && node.study.is_none() {
-                node.mode = Mode::Noop;
-            } else if is_keyword(word.text, "DONE") {
-                node.done = Done::Yes;
-            } else {
-                let expected = match node.study.is_some() {
-                    true => "`DIR directory`, `DONE` or the end of the line",
-                    false => "`DIR directory`, `NOOP`, `DONE` or the end of the line",
-                };
-                let mut fault = unexpected(word).expected(expected);
-                fault.suggestion = did_you_mean(word.text, ["DIR", "NOOP", "DONE"]);
-                return Err(fault);
-            }
-        }
-        Ok(Command::Node(node))
-    }
-
-    fn description(&mut self, tail: Option<&'a str>) -> Result<Command<'a>, Fault> {
-        let name = self.missing("a name")?;
-        let Some(tail) = tail else {
-            let message = "SUBMIT-DESCRIPTION without its inline description";
-            return Err(Fault::at(Code::MissingWord, name, message).expected("`{` or `@=word`"));
-        };
-        self.words = Cursor::new(tail);
-        self.end().map_err(|fault| Fault {
-            side: Side::Tail,
-            ..fault
-        })?;
-        Ok(Command::Description { name })
-    }
-
-    fn parent(&mut self) -> Result<Command<'a>, Fault> {
-        let mut parents = Vec::new();
-        let child = loop {
-            match self.words.word() {
-                Some(word) if is_keyword(word.text, "CHILD") => break word,
-                Some(word) => parents.push(word),
-                None => {
-                    let message = "PARENT without CHILD";
-                    let fault = Fault::at(Code::MissingWord, self.command, message);
-                    return Err(fault.expected("`PARENT p… CHILD c…`"));
-                }
-            }
-        };
-        if parents.is_empty() {
-            return Err(Fault::at(
-                Code::MissingWord,
-                self.command,
-                "PARENT without a node",
-            ));
-        }
-        let mut children = Vec::new();
-        while let Some(word) = self.words.word() {
-            if !is_keyword(word.text, "CHILD") {
-                children.push(word);
-            }
-        }
-        if children.is_empty() {
-            return Err(Fault::at(Code::MissingWord, child, "CHILD without a node"));
-        }
-        Ok(Command::Parent { parents, children })
-    }
-
-    fn retry(&mut self) -> Result<Command<'a>, Fault> {
-        let node = self.node()?;
-        let max = self.number("a number of retries", 0, i64::from(i32::MAX))?;
-        let mut unless_exit = None;
-        if let Some(word) = self.words.peek() {
-            if !is_keyword(word.text, "UNLESS-EXIT") {
-                return Err(unexpected(word).expected("`UNLESS-EXIT code` or the end of the line"));
-            }
-            self.words.word();
-            let code = self.number("an exit code", i64::from(i32::MIN), i64::from(i32::MAX))?;
-            unless_exit = i32::try_from(code).ok();
-        }
-        self.end()?;
-        let max = u32::try_from(max).unwrap_or(u32::MAX);
-        Ok(Command::Change {
-            node,
-            change: Change::Retry { max, unless_exit },
-        })
-    }
-
-    fn priority(&mut self) -> Result<Command<'a>, Fault> {
-        let node = self.node()?;
-        let priority = self.number("a priority", i64::from(i32::MIN), i64::from(i32::MAX))?;
-        self.end()?;
-        Ok(Command::Change {
-            node,
-            change: Change::Priority(priority),
-        })
-    }
-
-    fn vars(&mut self) -> Result<Command<'a>, Fault> {
-        let node = self.node()?;
-        let mut placement = Placement::Before;
-        if let Some(word) = self.words.peek() {
-            let prepend = is_keyword(word.text, "PREPEND");
-            if prepend || is_keyword(word.text, "APPEND") {
-                placement = if prepend {
-                    Placement::Before
-                } else {
-                    Placement::After
-                };
-                self.words.word();
-            }
-        }
-        let mut pairs: Vec<(String, String)> = Vec::new();
-        while self.words.peek().is_some() {
-            let (name, value) = self.pair()?;
-            match pairs
-                .iter_mut()
-                .find(|(old, _)| old.eq_ignore_ascii_case(&name))
-            {
-                Some(old) => old.1 = value,
-                None => pairs.push((name, value)),
-            }
-        }
-        if pairs.is_empty() {
-            let fault = Fault::at(
-                Code::MissingWord,
-                self.command,
-                "VARS without a `name=value`",
-            );
-            return Err(fault);
-        }
-        Ok(Command::Change {
-            node,
-            change: Change::Vars { pairs, placement },
-        })
-    }
-
-    /// `name = value`: quotes group, white space around the `=` is free.
-    fn pair(&mut self) -> Result<(String, String), Fault> {
-        let key = self.words.until(&['=']);
-        let bad = |message: String| Fault::at(Code::BadVariable, key, message);
-        if !self.words.take('=') {
-            return Err(
-                bad(format!("`{}` without `=` and a value", key.text)).expected("`name=value`")
-            );
-        }
-        let name = match key.text.strip_prefix('+') {
-            Some(attribute) => format!("My.{attribute}"),
-            None => key.text.to_owned(),
-        };
-        let bare = key.text.trim_start_matches('+');
-        if bare.is_empty() {
-            let at = self.words.position();
-            let start = if key.start < key.end {
-                key.start
-            } else {
-                at - 1
-            };
-            return Err(Fault::new(
-                Code::BadVariable,
-                start,
-                at,
-                "a variable without a name",
-            ));
-        }
-        if bare.len() >= 5 && bare.as_bytes()[..5].eq_ignore_ascii_case(b"queue") {
-            return Err(bad(format!(
-                "`{bare}`: the name of a variable does not begin with `queue`"
-            )));
-        }
-        if !bare
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
-        {
-            return Err(bad(format!("`{bare}` is no name of a variable"))
-                .expected("letters, digits, `_` and `.`"));
-        }
-        let at = self.words.position();
-        let value = self.words.unquoted()?;
-        let Some(value) = value else {
-            return Err(Fault::new(
-                Code::BadVariable,
-                key.start,
-                at,
-                format!("`{bare}` without a value"),
-            )
-            .expected("a value; `\"\"` for an empty one"));
-        };
-        if !self.words.is_at_gap() {
-            let rest = self.words.word();
-            let (start, end) = rest.map_or((at, at), |word| (word.start, word.end));
-            let message = "text right after a closing quote";
-            return Err(Fault::new(Code::BadQuoting, start, end, message)
-                .expected("white space, or `\\\"` for a quote inside the value"));
-        }
-        Ok((name, value.text.into_owned()))
-    }
-
     fn node(&mut self) -> Result<Word<'a>, Fault> {
-        self.missing("a node name")
+        self.word("a node name")
     }
 
-    fn missing(&mut self, what: &str) -> Result<Word<'a>, Fault> {
-        self.words.word().ok_or_else(|| self.lacks(what))
+    fn word(&mut self, what: &str) -> Result<Word<'a>, Fault> {
+        self.words.word()?.ok_or_else(|| self.lacks(what))
     }
 
-    fn unquoted(&mut self, what: &str) -> Result<Unquoted<'a>, Fault> {
-        match self.words.unquoted()? {
-            Some(word) if !word.text.is_empty() => Ok(word),
-            Some(_) | None => Err(self.lacks(what)),
+    /// A word without its quotes. One of nothing but quotes is passed over, as DAGMan does, but not
+    /// in silence.
+    fn unquoted(&mut self, what: &str) -> Result<Word<'a>, Fault> {
+        self.maybe_unquoted()?.ok_or_else(|| self.lacks(what))
+    }
+
+    fn maybe_unquoted(&mut self) -> Result<Option<Word<'a>>, Fault> {
+        while let Some(word) = self.words.unquoted()? {
+            if !word.text.is_empty() {
+                return Ok(Some(word));
+            }
+            self.notes
+                .push(Fault::at(Code::BadQuoting, &word, "quotes around nothing"));
         }
+        Ok(None)
     }
 
     fn lacks(&self, what: &str) -> Fault {
         let command = self.command.text.to_ascii_uppercase();
         let at = self.words.position();
-        Fault::new(
-            Code::MissingWord,
-            at,
-            at,
-            format!("{command} without {what}"),
-        )
+        let message = format!("{command} without {what}");
+        Fault::new(Code::MissingWord, at, at, message)
+    }
+
+    fn number(&mut self, what: &str, min: i32, max: i32) -> Result<i32, Fault> {
+        let word = self.word(what)?;
+        self.number_of(&word, what, min, max)
+    }
+
+    fn count(&mut self, what: &str, min: u32) -> Result<u32, Fault> {
+        let min = i32::try_from(min).unwrap_or(i32::MAX);
+        let number = self.number(what, min, i32::MAX)?;
+        Ok(number.unsigned_abs())
     }
 
     /// A number by its first digits, as DAGMan reads it.
-    fn number(&mut self, what: &str, min: i64, max: i64) -> Result<i64, Fault> {
-        let word = self.missing(what)?;
+    fn number_of(&mut self, word: &Word<'_>, what: &str, min: i32, max: i32) -> Result<i32, Fault> {
         let sign = usize::from(word.text.starts_with(['-', '+']));
         let end = word.text[sign..]
             .find(|c: char| !c.is_ascii_digit())
             .map_or(word.text.len(), |len| sign + len);
         let number = word.text[..end]
-            .parse::<i64>()
+            .parse::<i32>()
             .ok()
             .filter(|n| (min..=max).contains(n));
         let Some(number) = number else {
@@ -510,52 +444,34 @@ impl<'a> Reader<'a, '_> {
         };
         if end < word.text.len() {
             let message = format!("`{}` is read as {number}", word.text);
-            self.warnings
-                .push(Fault::at(Code::NumberTail, word, message));
+            self.notes
+                .push(Fault::at(Code::NumberTail, word, message).warning());
         }
         Ok(number)
     }
 
     fn end(&mut self) -> Result<(), Fault> {
-        match self.words.word() {
-            Some(word) => Err(unexpected(word).expected("the end of the line")),
+        match self.words.word()? {
+            Some(word) => Err(unexpected(&word).expected("the end of the line")),
             None => Ok(()),
         }
     }
 }
 
-fn unexpected(word: Word<'_>) -> Fault {
+fn unexpected(word: &Word<'_>) -> Fault {
     let hint = if word.text.starts_with('#') {
         ": comments are whole lines"
     } else {
         ""
     };
-    Fault::at(
-        Code::UnexpectedWord,
-        word,
-        format!("`{}` is not expected here{hint}", word.text),
-    )
+    let message = format!("`{}` is not expected here{hint}", word.text);
+    Fault::at(Code::UnexpectedWord, word, message)
 }
 
-fn unknown(command: Word<'_>) -> Fault {
-    let canonical = UNSUPPORTED
-        .iter()
-        .find(|known| is_keyword(command.text, known));
-    if let Some(known) = canonical {
-        let message = format!("{known} is a DAGMan command that Updraft does not run yet");
-        return Fault::at(Code::UnsupportedCommand, command, message);
-    }
-    if is_keyword(command.text, "WEAK") {
-        let message = "WEAK PARENT is a DAGMan command that Updraft does not run yet";
-        return Fault::at(Code::UnsupportedCommand, command, message);
-    }
+fn unknown(command: &Word<'_>) -> Fault {
     let message = format!("`{}` is not a DAG command", command.text);
     let mut fault = Fault::at(Code::UnknownCommand, command, message);
-    let known = SUPPORTED
-        .iter()
-        .chain(["END"].iter())
-        .chain(UNSUPPORTED.iter())
-        .copied();
-    fault.suggestion = did_you_mean(command.text, known);
+    let known = Keyword::ALL.iter().map(|keyword| keyword.name());
+    fault.suggestion = did_you_mean(&command.text, known);
     fault
 }

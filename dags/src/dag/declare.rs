@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::command::{Change, Done, Mode};
+use super::command::{Done, Mode};
+use crate::submit::Placement;
 
 /// Everything declared, in the order of the file.
 #[derive(Default)]
@@ -50,6 +51,21 @@ pub(super) struct Inline {
 pub(super) struct EdgesDecl {
     pub parents: Vec<(String, At)>,
     pub children: Vec<(String, At)>,
+}
+
+/// What a later line says about a declared node.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    Retry {
+        max: u32,
+        unless_exit: Option<i32>,
+    },
+    Vars {
+        pairs: Vec<(String, String)>,
+        placement: Placement,
+    },
+    Priority(i64),
+    Done,
 }
 
 pub(super) struct ChangeDecl {

@@ -3,17 +3,26 @@
 
 use std::borrow::Cow;
 
-use super::words::{Cursor, is_keyword};
-use crate::diagnostic::{Code, Diagnostics};
+use super::command::may_open_inline;
+use super::keyword::Keyword;
+use super::words::Cursor;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Source, Span, narrow};
-
-/// Commands whose third word may open an inline description.
-const WITH_INLINE: [&str; 4] = ["JOB", "FINAL", "PROVISIONER", "SERVICE"];
 
 /// A file and its lines.
 pub(super) struct FileLines {
     pub source: Source,
     pub lines: Vec<Line>,
+    /// What is wrong with lines as lines.
+    pub faults: Vec<LineFault>,
+}
+
+/// What is wrong with a whole line.
+pub(super) struct LineFault {
+    /// The index of the line.
+    pub line: u32,
+    code: Code,
+    pub message: String,
 }
 
 /// A logical line.
@@ -21,6 +30,8 @@ pub(super) struct Line {
     text: LineText,
     /// The line number on which it begins.
     pub number: u32,
+    /// The one on which it ends, where it is continued: the one that DAGMan names.
+    pub number_last: u32,
     pub kind: LineKind,
 }
 
@@ -35,6 +46,8 @@ enum LineText {
 
 pub(super) enum LineKind {
     Command,
+    /// A command that the file's end cut off while it was to be continued. DAGMan does not read it.
+    Cut,
     /// A command with an inline description: its lines, and what follows its closing token.
     Inline {
         body: Span,
@@ -74,6 +87,20 @@ impl FileLines {
         Span::new(first, last.max(first))
     }
 
+    pub fn diagnostic(&self, fault: &LineFault) -> Diagnostic {
+        let line = &self.lines[fault.line as usize];
+        let span = self.span(line, 0, self.text(line).trim_end().len());
+        let diagnostic = self.source.error(fault.code, span, fault.message.clone());
+        match line.kind {
+            LineKind::Cut => diagnostic.warning(),
+            LineKind::Command
+            | LineKind::Inline { .. }
+            | LineKind::Foreach { .. }
+            | LineKind::End
+            | LineKind::Broken => diagnostic,
+        }
+    }
+
     fn offset(&self, line: &Line, at: usize) -> usize {
         match &line.text {
             LineText::Plain(span) => span.start as usize + at,
@@ -88,12 +115,13 @@ impl FileLines {
 }
 
 /// Splits a file.
-pub(super) fn split(source: Source, diagnostics: &mut Diagnostics) -> FileLines {
+pub(super) fn split(source: Source) -> FileLines {
     let text = source.text.clone();
     let mut splitter = Splitter {
         file: FileLines {
             source,
             lines: Vec::new(),
+            faults: Vec::new(),
         },
         raw: RawLines {
             text: &text,
@@ -101,7 +129,6 @@ pub(super) fn split(source: Source, diagnostics: &mut Diagnostics) -> FileLines 
             number: 0,
         },
         open: Vec::new(),
-        diagnostics,
     };
     while let Some(line) = splitter.logical() {
         splitter.line(line);
@@ -115,12 +142,11 @@ pub(super) fn split(source: Source, diagnostics: &mut Diagnostics) -> FileLines 
 /// A continued line on its way: text, map, and the number of its first line.
 type Joined = (String, Vec<(u32, u32)>, u32);
 
-struct Splitter<'t, 'd> {
+struct Splitter<'t> {
     file: FileLines,
     raw: RawLines<'t>,
     /// The FOREACH lines that wait for their END.
     open: Vec<usize>,
-    diagnostics: &'d mut Diagnostics,
 }
 
 struct RawLines<'t> {
@@ -151,7 +177,7 @@ impl<'t> Iterator for RawLines<'t> {
     }
 }
 
-impl<'t> Splitter<'t, '_> {
+impl<'t> Splitter<'t> {
     fn str_of(&self, span: Span) -> &'t str {
         &self.raw.text[span.start as usize..span.end as usize]
     }
@@ -165,7 +191,8 @@ impl<'t> Splitter<'t, '_> {
                 let line = Line {
                     text: LineText::Joined { text, map },
                     number,
-                    kind: LineKind::Command,
+                    number_last: self.raw.number,
+                    kind: LineKind::Cut,
                 };
                 self.file.lines.push(line);
                 let at = self.file.lines.len() - 1;
@@ -187,15 +214,17 @@ impl<'t> Splitter<'t, '_> {
                         return Some(Line {
                             text: LineText::Plain(span),
                             number,
+                            number_last: number,
                             kind: LineKind::Command,
                         });
                     }
-                    Some((mut joined, mut map, number)) => {
+                    Some((mut joined, mut map, first)) => {
                         map.push((narrow(joined.len()), span.start));
                         joined.push_str(text);
                         Line {
                             text: LineText::Joined { text: joined, map },
-                            number,
+                            number: first,
+                            number_last: number,
                             kind: LineKind::Command,
                         }
                     }
@@ -215,13 +244,14 @@ impl<'t> Splitter<'t, '_> {
             LineText::Joined { text, .. } => Cow::Owned(text.clone()),
         };
         let mut words = Cursor::new(&text);
-        let first = words.word().map_or("", |word| word.text);
+        let first = words.word().ok().flatten();
+        let keyword = first.and_then(|word| Keyword::of(&word.text));
         let at = self.file.lines.len();
-        if is_keyword(first, "FOREACH") {
+        if keyword == Some(Keyword::Foreach) {
             self.open.push(at);
             // The END is filled in when it is met; without one the FOREACH has no lines.
             line.kind = LineKind::Foreach { end: narrow(at) };
-        } else if is_keyword(first, "END") {
+        } else if keyword == Some(Keyword::End) {
             match self.open.pop() {
                 Some(open) => {
                     self.file.lines[open].kind = LineKind::Foreach { end: narrow(at) };
@@ -234,8 +264,7 @@ impl<'t> Splitter<'t, '_> {
                     return;
                 }
             }
-        } else if let Some(opening) = opening(first, &mut words) {
-            let opening = opening.to_owned();
+        } else if let Some(opening) = keyword.and_then(|keyword| opening(keyword, &mut words)) {
             self.file.lines.push(line);
             self.inline(at, &opening);
             return;
@@ -266,8 +295,7 @@ impl<'t> Splitter<'t, '_> {
                 return;
             };
             let tail = self.str_of(span).strip_prefix(&token);
-            if let Some(tail) = tail.filter(|tail| tail.is_empty() || tail.starts_with([' ', '\t']))
-            {
+            if let Some(tail) = tail.filter(|tail| tail.is_empty() || tail.starts_with(' ')) {
                 let tail = Span::new(span.end as usize - tail.len(), span.end as usize);
                 let body = Span::new(body_start, line_start);
                 self.file.lines[at].kind = LineKind::Inline {
@@ -281,25 +309,28 @@ impl<'t> Splitter<'t, '_> {
     }
 
     fn report(&mut self, at: usize, code: Code, message: &str) {
-        let line = &self.file.lines[at];
-        let span = self
-            .file
-            .span(line, 0, self.file.text(line).trim_end().len());
-        let mut diagnostic = self.file.source.error(code, span, message.to_owned());
-        if code == Code::OpenContinuation {
-            diagnostic = diagnostic.warning();
-        }
-        self.diagnostics.push(diagnostic);
+        self.file.faults.push(LineFault {
+            line: narrow(at),
+            code,
+            message: message.to_owned(),
+        });
     }
 }
 
 /// The word that opens an inline description, after the command's own word.
-fn opening<'a>(command: &str, words: &mut Cursor<'a>) -> Option<&'a str> {
-    let known = WITH_INLINE.iter().any(|known| is_keyword(command, known));
-    if !known && !is_keyword(command, "SUBMIT-DESCRIPTION") {
+fn opening(keyword: Keyword, words: &mut Cursor<'_>) -> Option<String> {
+    let name = words.word().ok()??;
+    if !may_open_inline(keyword, &name.text) {
         return None;
     }
-    words.word()?;
-    let word = words.word()?.text;
-    (word.starts_with('{') || word.starts_with("@=")).then_some(word)
+    // Quotes around the opening are dropped for a node, and kept for a shared description.
+    let mut next = || match keyword == Keyword::SubmitDescription {
+        true => words.word(),
+        false => words.unquoted(),
+    };
+    let mut word = next().ok()??.text;
+    while word.is_empty() {
+        word = next().ok()??.text;
+    }
+    (word.starts_with('{') || word.starts_with("@=")).then(|| word.into_owned())
 }

@@ -1,23 +1,25 @@
 //! Walks the lines of a DAG file and of its includes, repeats those under FOREACH, and declares
 //! what they say.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::command::{self, Command, Described, Fault, ForeachHead, ItemsOf, NodeLine, Side};
+use super::command::{self, Command, Described, Fault, NodeLine, Side, Strength};
 use super::declare::{
-    At, ChangeDecl, Declared, DescriptionDecl, EdgesDecl, Inline, NodeDecl, Part,
+    At, Change, ChangeDecl, Declared, DescriptionDecl, EdgesDecl, Inline, NodeDecl, Part,
 };
-use super::frames::{Frame, Frames, ItemPlace, original};
+use super::frames::{Frame, Frames, original};
+use super::keyword::{Keyword, Support};
 use super::lines::{self, FileLines, LineKind};
-use super::words::{Unquoted, Word, is_keyword};
+use super::words::{Cursor, Word, is_keyword};
 use super::{DAG_BYTES_MAX, LINES_MAX, NESTING_MAX, NODE_NAME_BYTES_MAX, NODES_MAX};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity, did_you_mean};
 use crate::files::{Files, join};
 use crate::source::{Source, Span, narrow};
-use crate::submit::split_row;
+use crate::submit::Placement;
+
+mod items;
 
 /// Reads a DAG file; what it declares is in `declared`, what is wrong in `diagnostics`.
 pub(super) struct Reader<'f> {
@@ -65,6 +67,10 @@ impl<'f> Reader<'f> {
     /// An error at a place of a line as it was read.
     pub fn error(&self, code: Code, at: At, message: String) -> Diagnostic {
         let file = &self.read[at.file as usize];
+        if self.diagnostics.is_full() {
+            // It will only be counted, so its place is not worth looking for.
+            return Diagnostic::of_file(code, &file.source.file, message);
+        }
         let line = &file.lines[at.line as usize];
         let (start, end) = (at.start as usize, at.end as usize);
         let span = match (at.part, &line.kind) {
@@ -107,7 +113,7 @@ impl<'f> Reader<'f> {
                     self.foreach(&file, at, body.clone(), depth);
                     index = body.end;
                 }
-                LineKind::Command => self.command(&file, at, None, depth),
+                LineKind::Command | LineKind::Cut => self.command(&file, at, None, depth),
                 LineKind::Inline { tail, .. } => self.command(&file, at, Some(*tail), depth),
                 LineKind::End | LineKind::Broken => {}
             }
@@ -121,41 +127,116 @@ impl<'f> Reader<'f> {
             .substitute(file.text(&file.lines[at.line as usize]), at.frame, None)
             .into_owned();
         let tail = tail.map(|tail| file.slice(tail));
-        let mut warnings = Vec::new();
-        let parsed = command::parse(&text, tail, &mut warnings);
-        for warning in warnings {
-            let diagnostic = self.fault(warning, at).warning();
+        let mut notes = Vec::new();
+        let parsed = command::parse(&text, tail, &mut notes);
+        for note in notes {
+            let diagnostic = self.fault(note, at);
             self.diagnostics.push(diagnostic);
         }
         match parsed {
+            Ok(command) => self.declare(command, &text, at, depth),
             Err(fault) => {
                 let diagnostic = self.fault(fault, at);
                 self.diagnostics.push(diagnostic);
+                let word = Cursor::new(&text).word().ok().flatten();
+                if let Some(keyword) = word.and_then(|word| Keyword::of(&word.text)) {
+                    self.refuse_unsupported(keyword, &text, at);
+                }
             }
-            Ok(Command::Node(node)) => self.node(node, at),
-            Ok(Command::Description { name }) => self.description(name, at),
-            Ok(Command::Parent { parents, children }) => {
+        }
+    }
+
+    fn declare(&mut self, command: Command<'_>, text: &str, at: At, depth: usize) {
+        let keyword = command.keyword();
+        match command {
+            Command::Node(node) if node.keyword.support() != Support::Refused => {
+                self.node(node, at);
+            }
+            Command::Description { name } => self.description(&name, at),
+            Command::Parent {
+                strength: Strength::Strong,
+                parents,
+                children,
+            } => {
                 let parents = self.names(&parents, at);
                 let children = self.names(&children, at);
                 self.declared.edges.push(EdgesDecl { parents, children });
             }
-            Ok(Command::Change { node, change }) => {
-                let at = word_at(at, node);
-                if self.is_filled_in(node.text, at) {
-                    self.declared.changes.push(ChangeDecl {
-                        node: node.text.to_owned(),
-                        at,
-                        change,
-                    });
-                }
+            Command::Retry {
+                node,
+                max,
+                unless_exit,
+            } => self.change(&node, at, Change::Retry { max, unless_exit }),
+            Command::Vars {
+                node,
+                placement,
+                pairs,
+            } => {
+                let placement = placement.unwrap_or(Placement::Before);
+                self.change(&node, at, Change::Vars { pairs, placement });
             }
-            Ok(Command::Include { file }) => self.include(&file, at, depth),
+            Command::Priority { node, priority } => {
+                self.change(&node, at, Change::Priority(i64::from(priority)));
+            }
+            Command::Done { node } => self.change(&node, at, Change::Done),
+            Command::Include { file } => self.include(&file, at, depth),
+            Command::Reject => {
+                let message = "the DAG file says itself that it must not run: REJECT".to_owned();
+                let diagnostic = self.error(Code::Rejected, first_word(at, text), message);
+                self.diagnostics.push(diagnostic);
+            }
+            Command::Node(_)
+            | Command::Parent { .. }
+            | Command::Splice(_)
+            | Command::Script(_)
+            | Command::AbortDagOn { .. }
+            | Command::PreSkip { .. }
+            | Command::Tolerance { .. }
+            | Command::Category { .. }
+            | Command::Maxjobs { .. }
+            | Command::SavePointFile { .. }
+            | Command::Config { .. }
+            | Command::JobstateLog { .. }
+            | Command::Dot(_)
+            | Command::NodeStatusFile(_)
+            | Command::SetJobAttr { .. }
+            | Command::Env { .. }
+            | Command::Connect { .. }
+            | Command::Pin { .. } => self.refuse_unsupported(keyword, text, at),
+        }
+    }
+
+    fn refuse_unsupported(&mut self, keyword: Keyword, text: &str, at: At) {
+        match keyword.support() {
+            Support::Refused => {
+                let name = match keyword {
+                    Keyword::Weak => "WEAK PARENT",
+                    keyword => keyword.name(),
+                };
+                let message = format!("{name} is a DAGMan command that Updraft does not run yet");
+                let at = first_word(at, text);
+                let diagnostic = self.error(Code::UnsupportedCommand, at, message);
+                self.diagnostics.push(diagnostic);
+            }
+            Support::Run | Support::Ours => {}
+        }
+    }
+
+    fn change(&mut self, node: &Word<'_>, at: At, change: Change) {
+        let at = word_at(at, node);
+        if self.is_filled_in(&node.text, at) {
+            self.declared.changes.push(ChangeDecl {
+                node: node.text.to_string(),
+                at,
+                change,
+            });
         }
     }
 
     fn node(&mut self, node: NodeLine<'_>, at: At) {
-        let name_at = word_at(at, node.name);
-        if !self.is_node_name(node.name.text, name_at) {
+        let name_at = word_at(at, &node.name);
+        let name = &*node.name.text;
+        if !self.is_node_name(name, name_at) {
             return;
         }
         let description = match node.description {
@@ -164,7 +245,7 @@ impl<'f> Reader<'f> {
                 line: at.line,
             }),
             Described::Named(word) => {
-                let at = unquoted_at(at, &word);
+                let at = word_at(at, &word);
                 if !self.is_filled_in(&word.text, at) {
                     return;
                 }
@@ -173,17 +254,17 @@ impl<'f> Reader<'f> {
         };
         let study = node
             .study
-            .map(|word| (word.text.to_string(), unquoted_at(at, &word)));
+            .map(|word| (word.text.to_string(), word_at(at, &word)));
         if let Some((name, at)) = &study
             && !self.is_filled_in(name, *at)
         {
             return;
         }
-        if let Some(first) = self.declared.by_name.get(node.name.text) {
+        if let Some(first) = self.declared.by_name.get(name) {
             let first = self.declared.nodes[*first as usize].at;
             let file = &self.read[first.file as usize];
             let line = file.lines[first.line as usize].number;
-            let message = format!("the node `{}` is declared twice", node.name.text);
+            let message = format!("the node `{}` is declared twice", name);
             let help = format!("it is first declared in {}, line {line}", file.source.file);
             let diagnostic = self.error(Code::DuplicateNode, name_at, message).help(help);
             self.diagnostics.push(diagnostic);
@@ -194,20 +275,18 @@ impl<'f> Reader<'f> {
             return;
         }
         let index = narrow(self.declared.nodes.len());
-        self.declared
-            .by_name
-            .insert(node.name.text.to_owned(), index);
+        self.declared.by_name.insert(name.to_owned(), index);
         self.declared.nodes.push(NodeDecl {
             at: name_at,
             description,
             study,
-            dir: node.dir.map(Cow::into_owned),
+            dir: node.dir.map(|dir| dir.text.into_owned()),
             mode: node.mode,
             done: node.done,
         });
     }
 
-    fn description(&mut self, name: Word<'_>, at: At) {
+    fn description(&mut self, name: &Word<'_>, at: At) {
         let here = Inline {
             file: at.file,
             line: at.line,
@@ -215,7 +294,7 @@ impl<'f> Reader<'f> {
         let old = self
             .declared
             .descriptions
-            .insert(name.text.to_owned(), here);
+            .insert(name.text.to_string(), here);
         if old.is_some_and(|old| old != here) {
             let message = format!("the description `{}` is declared twice", name.text);
             let diagnostic = self.error(Code::DuplicateDescription, word_at(at, name), message);
@@ -226,16 +305,16 @@ impl<'f> Reader<'f> {
     fn names(&mut self, words: &[Word<'_>], at: At) -> Vec<(String, At)> {
         let mut names = Vec::with_capacity(words.len());
         for word in words {
-            let at = word_at(at, *word);
-            if self.is_filled_in(word.text, at) {
-                names.push((word.text.to_owned(), at));
+            let at = word_at(at, word);
+            if self.is_filled_in(&word.text, at) {
+                names.push((word.text.to_string(), at));
             }
         }
         names
     }
 
-    fn include(&mut self, word: &Unquoted<'_>, at: At, depth: usize) {
-        let at = unquoted_at(at, word);
+    fn include(&mut self, word: &Word<'_>, at: At, depth: usize) {
+        let at = word_at(at, word);
         if !self.is_filled_in(&word.text, at) {
             return;
         }
@@ -296,7 +375,7 @@ impl<'f> Reader<'f> {
             self.diagnostics.push(diagnostic);
         }
         let vars: Rc<Vec<String>> =
-            Rc::new(head.vars.iter().map(|var| var.text.to_owned()).collect());
+            Rc::new(head.vars.iter().map(|var| var.text.to_string()).collect());
         for (values, place) in items {
             self.count_line(file, at);
             if self.over_limit {
@@ -317,93 +396,6 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// The values of a FOREACH, one per variable in each item.
-    fn items(&mut self, head: &ForeachHead<'_>, at: At) -> Option<Vec<(Vec<String>, ItemPlace)>> {
-        let vars = head.vars.len();
-        match &head.items {
-            ItemsOf::In(words) => {
-                if !words.len().is_multiple_of(vars) {
-                    let last = words.last()?;
-                    let message =
-                        format!("{} items do not fill {vars} variables evenly", words.len());
-                    let diagnostic = self.error(Code::ForeachItems, unquoted_at(at, last), message);
-                    self.diagnostics.push(diagnostic);
-                    return None;
-                }
-                let values = words.chunks(vars).map(|item| {
-                    item.iter()
-                        .map(|word| word.text.to_string())
-                        .collect::<Vec<_>>()
-                });
-                Some(values.zip((1..).map(ItemPlace::Listed)).collect())
-            }
-            ItemsOf::From(word) => {
-                let at = unquoted_at(at, word);
-                if !self.is_filled_in(&word.text, at) {
-                    return None;
-                }
-                let path = join(&self.dir, &word.text);
-                let text = match self.item_file(&path) {
-                    Ok(text) => text,
-                    Err(reason) => {
-                        let message = format!("the item file `{path}` cannot be read: {reason}");
-                        let diagnostic = self.error(Code::ForeachItems, at, message);
-                        self.diagnostics.push(diagnostic);
-                        return None;
-                    }
-                };
-                Some(self.items_of_file(&path, &text, head))
-            }
-        }
-    }
-
-    /// Lines of an item file; empty ones and those that begin with `#` are none.
-    fn items_of_file(
-        &mut self,
-        path: &str,
-        text: &str,
-        head: &ForeachHead<'_>,
-    ) -> Vec<(Vec<String>, ItemPlace)> {
-        let vars = head.vars.len();
-        let path = Rc::new(path.to_owned());
-        let mut items = Vec::new();
-        let mut start = 0;
-        for (number, raw) in (1..).zip(text.split('\n')) {
-            let line = raw.trim();
-            if !line.is_empty() && !line.starts_with('#') {
-                let values = split_row(line, vars);
-                if values.iter().any(String::is_empty) {
-                    let source = Source::new(&path, text.to_owned());
-                    let message = format!(
-                        "this item has fewer values than the {vars} variables of its FOREACH"
-                    );
-                    let diagnostic = source.error(
-                        Code::ForeachItems,
-                        Span::new(start, start + raw.len()),
-                        message,
-                    );
-                    let names: Vec<&str> = head.vars.iter().map(|var| var.text).collect();
-                    self.diagnostics.push(diagnostic.expected(names.join(", ")));
-                }
-                items.push((values, ItemPlace::FileLine(Rc::clone(&path), number)));
-            }
-            start += raw.len() + 1;
-        }
-        items
-    }
-
-    fn item_file(&mut self, path: &str) -> Result<Rc<String>, String> {
-        if let Some(found) = self.item_files.get(path) {
-            return found.clone();
-        }
-        let found = self.files.read(path).map(Rc::new);
-        if let Ok(text) = &found {
-            self.bytes += text.len();
-        }
-        self.item_files.insert(path.to_owned(), found.clone());
-        found
-    }
-
     fn split(&mut self, path: &str, text: String) -> Option<u32> {
         self.bytes += text.len();
         if self.bytes > DAG_BYTES_MAX {
@@ -414,7 +406,14 @@ impl<'f> Reader<'f> {
             self.over_limit = true;
             return None;
         }
-        let file = lines::split(Source::new(path, text), &mut self.diagnostics);
+        let file = lines::split(Source::new(path, text));
+        for fault in &file.faults {
+            if self.diagnostics.is_full() {
+                self.diagnostics.leave_out_error();
+            } else {
+                self.diagnostics.push(file.diagnostic(fault));
+            }
+        }
         let index = narrow(self.read.len());
         self.read.push(Rc::new(file));
         self.by_path.insert(path.to_owned(), index);
@@ -443,13 +442,10 @@ impl<'f> Reader<'f> {
         if !self.is_filled_in(name, at) {
             return false;
         }
-        let problem = if ["PARENT", "CHILD", "ALL_NODES"]
-            .iter()
-            .any(|word| is_keyword(name, word))
-        {
+        let problem = if is_keyword(name, "ALL_NODES") {
             "is a reserved word"
-        } else if name.contains('+') {
-            "has a `+`, which a node name may not have"
+        } else if name.contains(char::is_whitespace) {
+            "has white space, which a node name may not have"
         } else if name.len() > NODE_NAME_BYTES_MAX {
             "is longer than a node name may be"
         } else {
@@ -501,6 +497,9 @@ impl<'f> Reader<'f> {
             ..at
         };
         let mut diagnostic = self.error(fault.code, at, fault.message);
+        if fault.severity == Severity::Warning {
+            diagnostic = diagnostic.warning();
+        }
         if let Some(expected) = fault.expected {
             diagnostic = diagnostic.expected(expected);
         }
@@ -508,7 +507,7 @@ impl<'f> Reader<'f> {
     }
 }
 
-fn word_at(at: At, word: Word<'_>) -> At {
+fn word_at(at: At, word: &Word<'_>) -> At {
     At {
         start: narrow(word.start),
         end: narrow(word.end),
@@ -517,12 +516,11 @@ fn word_at(at: At, word: Word<'_>) -> At {
     }
 }
 
-fn unquoted_at(at: At, word: &Unquoted<'_>) -> At {
-    At {
-        start: narrow(word.start),
-        end: narrow(word.end),
-        part: Part::Line,
-        ..at
+/// The place of the command's own word.
+fn first_word(at: At, text: &str) -> At {
+    match Cursor::new(text).word() {
+        Ok(Some(word)) => word_at(at, &word),
+        Ok(None) | Err(_) => at,
     }
 }
 

@@ -1,21 +1,15 @@
-//! Words of one line. White space is space, tab and carriage return; quotes group only where a
-//! command says so.
+//! Words of one line. White space is space, tab and carriage return; quotes group, and stay where a
+//! command does not drop them.
 
 use std::borrow::Cow;
 
 const WHITE: [char; 3] = [' ', '\t', '\r'];
+pub(super) const QUOTES: [char; 2] = ['"', '\''];
 
-/// A word as it stands in the line, with its bytes there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word<'a> {
-    pub text: &'a str,
-    pub start: usize,
-    pub end: usize,
-}
-
-/// A word that quotes may have grouped, without them.
+/// A word, with its bytes in the line. Its text is what a command reads: without the `\` of what is
+/// escaped in quotes, and, where the command says so, without the quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unquoted<'a> {
+pub(super) struct Word<'a> {
     pub text: Cow<'a, str>,
     pub start: usize,
     pub end: usize,
@@ -25,6 +19,13 @@ pub(super) struct Unquoted<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenQuote {
     pub at: usize,
+}
+
+/// What becomes of the quotes of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    Keep,
+    Drop,
 }
 
 /// Walks a line.
@@ -40,48 +41,70 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next word, quotes and all.
-    pub fn word(&mut self) -> Option<Word<'a>> {
-        self.skip_white();
-        let start = self.at;
-        let end = self.text[start..]
-            .find(WHITE)
-            .map_or(self.text.len(), |len| start + len);
-        self.at = end;
-        (end > start).then(|| Word {
-            text: &self.text[start..end],
-            start,
-            end,
-        })
+    pub fn word(&mut self) -> Result<Option<Word<'a>>, OpenQuote> {
+        self.next(Quotes::Keep)
     }
 
     /// The next word without moving on.
-    pub fn peek(&self) -> Option<Word<'a>> {
+    pub fn peek(&self) -> Result<Option<Word<'a>>, OpenQuote> {
         self.clone().word()
     }
 
-    /// The next word; one that begins with a quote goes to the closing one, `\` before a quote or a
-    /// `\` inside it is dropped.
-    pub fn unquoted(&mut self) -> Result<Option<Unquoted<'a>>, OpenQuote> {
+    /// The next word without its quotes; it may be empty.
+    pub fn unquoted(&mut self) -> Result<Option<Word<'a>>, OpenQuote> {
+        self.next(Quotes::Drop)
+    }
+
+    /// Quotes group wherever they stand in a word; `\` inside them takes the next character as it
+    /// is.
+    fn next(&mut self, quotes: Quotes) -> Result<Option<Word<'a>>, OpenQuote> {
         self.skip_white();
         let start = self.at;
-        let Some(quote) = self.text[start..]
-            .chars()
-            .next()
-            .filter(|c| *c == '"' || *c == '\'')
-        else {
-            let word = self.word();
-            return Ok(word.map(|word| Unquoted {
-                text: Cow::Borrowed(word.text),
-                start: word.start,
-                end: word.end,
+        let rest = &self.text[start..];
+        let plain = rest
+            .find(|c| WHITE.contains(&c) || QUOTES.contains(&c))
+            .unwrap_or(rest.len());
+        if !rest[plain..].starts_with(QUOTES) {
+            self.at = start + plain;
+            return Ok((plain > 0).then(|| Word {
+                text: Cow::Borrowed(&rest[..plain]),
+                start,
+                end: self.at,
             }));
-        };
-        let inner = start + 1;
-        let len = closing(&self.text[inner..], quote).ok_or(OpenQuote { at: start })?;
-        self.at = inner + len + 1;
-        let text = unescape(&self.text[inner..inner + len], quote);
-        Ok(Some(Unquoted {
-            text,
+        }
+        let mut text = rest[..plain].to_owned();
+        let mut open: Option<(usize, char)> = None;
+        let mut chars = rest[plain..].char_indices();
+        let mut end = rest.len();
+        while let Some((at, c)) = chars.next() {
+            match open {
+                Some((_, quote)) if c == quote => {
+                    open = None;
+                    if quotes == Quotes::Keep {
+                        text.push(c);
+                    }
+                }
+                Some(_) if c == '\\' => text.extend(chars.next().map(|(_, c)| c)),
+                Some(_) => text.push(c),
+                None if QUOTES.contains(&c) => {
+                    open = Some((start + plain + at, c));
+                    if quotes == Quotes::Keep {
+                        text.push(c);
+                    }
+                }
+                None if WHITE.contains(&c) => {
+                    end = plain + at;
+                    break;
+                }
+                None => text.push(c),
+            }
+        }
+        self.at = start + end;
+        if let Some((at, _)) = open {
+            return Err(OpenQuote { at });
+        }
+        Ok(Some(Word {
+            text: Cow::Owned(text),
             start,
             end: self.at,
         }))
@@ -94,7 +117,7 @@ impl<'a> Cursor<'a> {
         self.at = self.text.len();
         let text = self.text[start..].trim_end_matches(WHITE);
         Word {
-            text,
+            text: Cow::Borrowed(text),
             start,
             end: start + text.len(),
         }
@@ -103,14 +126,6 @@ impl<'a> Cursor<'a> {
     /// Whether the very next character is this one.
     pub fn is_at(&self, c: char) -> bool {
         self.text[self.at..].starts_with(c)
-    }
-
-    /// Whether nothing or white space follows.
-    pub fn is_at_gap(&self) -> bool {
-        self.text[self.at..]
-            .chars()
-            .next()
-            .is_none_or(|c| WHITE.contains(&c))
     }
 
     /// Takes one character, where it is this one, white space before it passed over.
@@ -133,10 +148,20 @@ impl<'a> Cursor<'a> {
             .map_or(self.text.len(), |len| start + len);
         self.at = end;
         Word {
-            text: &self.text[start..end],
+            text: Cow::Borrowed(&self.text[start..end]),
             start,
             end,
         }
+    }
+
+    /// Whether nothing but white space is left.
+    pub fn is_at_end(&self) -> bool {
+        self.text[self.at..].trim_start_matches(WHITE).is_empty()
+    }
+
+    /// The line between two of its bytes.
+    pub fn between(&self, start: usize, end: usize) -> &'a str {
+        &self.text[start..end]
     }
 
     pub fn position(&self) -> usize {
@@ -166,31 +191,17 @@ fn fold(byte: u8) -> u8 {
     }
 }
 
-fn closing(text: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        if c == quote && !escaped {
-            return Some(at);
+/// Where the quote that a text begins with is closed: the byte after it.
+pub(super) fn closing(text: &str) -> Option<usize> {
+    let mut chars = text.char_indices();
+    let (_, quote) = chars.next()?;
+    while let Some((at, c)) = chars.next() {
+        if c == quote {
+            return Some(at + 1);
         }
-        escaped = c == '\\' && !escaped;
+        if c == '\\' {
+            chars.next();
+        }
     }
     None
-}
-
-fn unescape(text: &str, quote: char) -> Cow<'_, str> {
-    if !text.contains('\\') {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match chars.peek() {
-            Some(next) if c == '\\' && (*next == quote || *next == '\\') => {
-                out.push(*next);
-                chars.next();
-            }
-            Some(_) | None => out.push(c),
-        }
-    }
-    Cow::Owned(out)
 }

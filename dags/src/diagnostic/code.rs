@@ -58,6 +58,8 @@ codes! {
     SubmitUnreadable "D018" "a node's submit description cannot be read";
     StudyUnreadable "D019" "a node's study file cannot be read";
     NoNodes "D020" "the DAG declares no nodes";
+    NotRead "D021" "text that is not read, by DAGMan neither";
+    Rejected "D022" "the DAG file says itself that it must not run";
     ForeachHead "D101" "a FOREACH line is malformed";
     ForeachNotClosed "D102" "a FOREACH has no END";
     EndWithoutForeach "D103" "an END closes no FOREACH";
@@ -91,6 +93,7 @@ codes! {
     BadAttributeName "S107" "an attribute name is not an identifier";
     BadRemaps "S108" "transfer_output_remaps is malformed";
     ExecutableInTrain "S109" "a job of the train universe names an executable";
+    AmountOfMachine "S110" "an amount that depends on the machine, which Updraft does not work out yet";
     QueueSyntax "S201" "a queue statement is malformed";
     QueueItems "S202" "the items of a queue statement cannot be read";
     QueueTwice "S203" "more than one queue statement";
@@ -102,6 +105,22 @@ codes! {
     StudyMissingKey "T004" "a study file lacks a key that it must have";
     StudyBadValue "T005" "the value of a key has the wrong type or is out of range";
     StudySpace "T006" "a parameter's range, scale, choices or default do not fit together";
+}
+
+impl Code {
+    /// Whether it says of something right that Updraft does not do it yet: HTCondor accepts it.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::UnsupportedCommand
+                | Self::UnsupportedSubmitCommand
+                | Self::MatchTimeMacro
+                | Self::BadUniverse
+                | Self::AmountOfMachine
+                | Self::QueueTwice
+        )
+    }
 }
 
 impl fmt::Display for Code {

@@ -23,6 +23,8 @@ pub(super) struct Expander<'t, 'a> {
     pub undefined: Vec<String>,
     /// Texts that look like functions and are none.
     pub unknown_functions: Vec<String>,
+    /// The first `$$(…)`, which stays as it stands until a machine is known.
+    pub match_time: Option<String>,
     depth: usize,
     steps: usize,
 }
@@ -47,7 +49,12 @@ impl Issue {
 /// # Errors
 /// What stopped it.
 pub(super) fn expand(table: &Table<'_>, text: &str) -> Result<String, Issue> {
-    Expander::new(table).expand(text)
+    let mut expander = Expander::new(table);
+    let expanded = expander.expand(text)?;
+    match expander.match_time {
+        Some(text) => Err(match_time(&text)),
+        None => Ok(expanded),
+    }
 }
 
 impl<'t, 'a> Expander<'t, 'a> {
@@ -56,6 +63,7 @@ impl<'t, 'a> Expander<'t, 'a> {
             table,
             undefined: Vec::new(),
             unknown_functions: Vec::new(),
+            match_time: None,
             depth: 0,
             steps: 0,
         }
@@ -84,8 +92,15 @@ impl<'t, 'a> Expander<'t, 'a> {
         while let Some(at) = rest.find('$') {
             push(out, &rest[..at])?;
             let after = &rest[at + 1..];
-            let taken = if after.starts_with("$(") {
-                return Err(match_time(after));
+            let taken = if after.starts_with("$(") || after.starts_with("$$(") {
+                if after.starts_with("$(") && self.match_time.is_none() {
+                    self.match_time = Some(after.to_owned());
+                }
+                // The text behind `$$(` is expanded like any other, behind `$$$(` with its `$(`.
+                let taken = 1 + usize::from(after.starts_with("$("));
+                push(out, "$")?;
+                push(out, &after[..taken])?;
+                Some(taken)
             } else if let Some(inner) = after.strip_prefix('(') {
                 self.reference(inner, out)?.map(|taken| taken + 1)
             } else {
@@ -138,7 +153,12 @@ impl<'t, 'a> Expander<'t, 'a> {
         let (name, Some(args)) = (&after[..end], after[end..].strip_prefix('(')) else {
             return Ok(None);
         };
-        let Some(close) = args.find(')') else {
+        // Only the default of `$ENV(name:default)` may have macros in it.
+        let close = match name {
+            "ENV" => closing(args),
+            _ => args.find(')'),
+        };
+        let Some(close) = close else {
             return Ok(None);
         };
         if name.is_empty() {
@@ -155,6 +175,13 @@ impl<'t, 'a> Expander<'t, 'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// The expanded text of a default.
+    pub fn nested_text(&mut self, text: &str) -> Result<String, Issue> {
+        let mut out = String::new();
+        self.nested("ENV", text, &mut out)?;
+        Ok(out)
     }
 
     fn nested(&mut self, name: &str, text: &str, out: &mut String) -> Result<(), Issue> {
@@ -193,13 +220,18 @@ pub(super) fn replace_own(text: &str, name: &str, value: &str) -> Option<String>
         let end = inner
             .find(|c: char| !is_name_char(c))
             .unwrap_or(inner.len());
-        let own = inner[..end].eq_ignore_ascii_case(name) && inner[end..].starts_with(')');
+        let own = inner[..end].eq_ignore_ascii_case(name);
         let escaped = rest[..at].ends_with('$');
-        if own && !escaped {
+        let default = match inner[end..].strip_prefix(':') {
+            Some(default) => closing(default).map(|len| &default[..len]),
+            None => inner[end..].starts_with(')').then_some(""),
+        };
+        if let Some(default) = default.filter(|_| own && !escaped) {
             found = true;
             out.push_str(&rest[..at]);
-            out.push_str(value);
-            rest = &inner[end + 1..];
+            out.push_str(if value.is_empty() { default } else { value });
+            let has_default = usize::from(inner[end..].starts_with(':'));
+            rest = &inner[end + has_default + default.len() + 1..];
         } else {
             out.push_str(&rest[..at + 2]);
             rest = inner;
@@ -251,7 +283,8 @@ fn push(out: &mut String, text: &str) -> Result<(), Issue> {
     Ok(())
 }
 
-fn match_time(after: &str) -> Issue {
+/// What is said of the text from the second `$` of a `$$(…)` on.
+pub(super) fn match_time(after: &str) -> Issue {
     let end = after.find(')').map_or(after.len(), |at| at + 1);
     let message = format!(
         "`${}` is filled in at match time, which is not supported yet",

@@ -7,10 +7,8 @@
 use classad::{ClassAd, Expr, Scope, Value};
 
 use super::expand::{Expander, Issue};
+use super::formats::{self, Number, printf};
 use crate::diagnostic::Code;
-
-/// Width and precision of a format.
-const FORMAT_DIGITS_MAX: usize = 64;
 
 /// Calls a function; `None` where no function has this name.
 pub(super) fn call(
@@ -73,7 +71,7 @@ fn number_or_text(
         "REAL" => {
             let number = real(&value).ok_or_else(|| bad(name, args, "not a number"))?;
             Ok(format.map_or_else(
-                || format!("{number:?}"),
+                || formats::real(number),
                 |format| printf(format, &Number::Real(number)),
             ))
         }
@@ -141,7 +139,7 @@ fn environment(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Is
         return Ok(value);
     }
     match default {
-        Some(default) => Ok(default.to_owned()),
+        Some(default) => expander.nested_text(default),
         None => {
             let message = format!("`$ENV({name})`: the submitter's environment is not read here");
             let help =
@@ -163,11 +161,19 @@ fn choice(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> 
         ));
     }
     let index = resolve(expander, index)?;
+    let evaluated = Expr::parse(index.trim()).map(|expr| Scope::new(&ClassAd::new()).eval(&expr));
     // HTCondor reads an index that is no number, or a negative one, as 0.
-    let index = number_prefix(index.trim()).unwrap_or(0).max(0);
+    let index = evaluated
+        .ok()
+        .and_then(|value| integer(&value))
+        .or_else(|| number_prefix(index.trim()))
+        .unwrap_or(0)
+        .max(0);
     let list = match list.contains(',') {
         true => list.to_owned(),
-        false => resolve(expander, list)?,
+        false => expander
+            .value_of(list.trim())?
+            .ok_or_else(|| fail("the list is the name of a macro, or two values and more"))?,
     };
     usize::try_from(index)
         .ok()
@@ -222,53 +228,67 @@ fn basename(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue
     Ok(base.strip_suffix(suffix.trim()).unwrap_or(base).to_owned())
 }
 
-/// `$F[parts](path)`: p directory, d last directory, n name, x extension, b bare (no trailing
-/// slash, no leading dot), q quoted (a: single), w and u the slashes of Windows and Unix. `f`, the
-/// full path, stays as written: no directory is known here.
+/// `$F[parts](path)`: p directory, d last directory (more of them, as many of the last), n name, x
+/// extension, b bare (no trailing slash, no leading dot), q quoted (a: single), w and u the slashes
+/// of Windows and Unix. `f`, the full path, stays as written: no directory is known here.
 fn path_parts(path: &str, parts: &str) -> String {
     let has = |part: char| parts.contains(part);
     let path = match path.len() >= 2 && path.starts_with('"') && path.ends_with('"') {
         true => &path[1..path.len() - 1],
         false => path,
     };
-    let (dir, base) = path.split_at(path.rfind('/').map_or(0, |at| at + 1));
-    let (name, extension) = base.split_at(base.rfind('.').unwrap_or(base.len()));
+    let path = match (has('w'), has('u')) {
+        (true, _) => path.replace('/', "\\"),
+        (false, true) => path.replace('\\', "/"),
+        (false, false) => path.to_owned(),
+    };
+    let separator = if has('w') { '\\' } else { '/' };
+    let out = match has('p') || has('d') || has('n') || has('x') {
+        true => chosen_parts(&path, parts, separator),
+        false => path,
+    };
+    // HTCondor opens the quotes of nothing and does not close them.
+    match (has('q'), has('a'), out.is_empty()) {
+        (true, true, false) => format!("'{out}'"),
+        (true, false, false) => format!("\"{out}\""),
+        (true, true, true) => "'".to_owned(),
+        (true, false, true) => "\"".to_owned(),
+        (false, _, _) => out,
+    }
+}
+
+fn chosen_parts(path: &str, parts: &str, separator: char) -> String {
+    let has = |part: char| parts.contains(part);
+    let (dir, base) = path.split_at(path.rfind(separator).map_or(0, |at| at + 1));
+    let dot = base.rfind('.').filter(|at| *at > 0);
+    let (name, extension) = base.split_at(dot.unwrap_or(base.len()));
     let mut out = String::new();
-    if has('p') || has('d') || has('n') || has('x') {
-        if has('p') {
-            out.push_str(dir);
-        } else if has('d') {
-            let trimmed = dir.trim_end_matches('/');
-            out.push_str(&dir[trimmed.rfind('/').map_or(0, |at| at + 1)..]);
+    let levels = parts.matches('d').count();
+    if levels > 0 {
+        let mut start = dir.trim_end_matches(separator).len();
+        for _ in 0..levels {
+            let before = dir[..start].trim_end_matches(separator);
+            start = before.rfind(separator).map_or(0, |at| at + 1);
         }
-        let ends_in_directory = !(has('n') || has('x'));
-        if has('n') {
-            out.push_str(name);
-        }
-        if has('x') {
-            let bare = has('b') && !has('n');
-            out.push_str(if bare {
-                extension.trim_start_matches('.')
-            } else {
-                extension
-            });
-        }
-        if has('b') && ends_in_directory {
-            out.truncate(out.trim_end_matches('/').len());
-        }
-    } else {
-        out.push_str(path);
+        out.push_str(&dir[start.min(dir.len())..]);
+    } else if has('p') {
+        out.push_str(dir);
     }
-    if has('w') {
-        out = out.replace('/', "\\");
-    } else if has('u') {
-        out = out.replace('\\', "/");
+    if has('b') && !(has('n') || has('x')) {
+        out.truncate(out.trim_end_matches(separator).len());
     }
-    match (has('q'), has('a')) {
-        (true, true) => format!("'{out}'"),
-        (true, false) => format!("\"{out}\""),
-        (false, _) => out,
+    // What lies between two parts belongs to them.
+    if has('n') || (has('x') && (has('p') || has('d'))) {
+        out.push_str(name);
     }
+    if has('x') {
+        let bare = has('b') && !has('n');
+        out.push_str(match bare {
+            true => extension.trim_start_matches('.'),
+            false => extension,
+        });
+    }
+    out
 }
 
 fn random_choice(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Issue> {
@@ -330,89 +350,4 @@ pub(crate) fn number_prefix(text: &str) -> Option<i64> {
         .find(|c: char| !c.is_ascii_digit())
         .map_or(text.len(), |end| digits_at + end);
     text[..end].parse().ok()
-}
-
-enum Number<'a> {
-    Int(i64),
-    Real(f64),
-    Text(&'a str),
-}
-
-/// C's `printf` with one value. A conversion that does not fit the value is printed as it stands.
-fn printf(format: &str, value: &Number<'_>) -> String {
-    let Some(start) = format.find('%') else {
-        return format.to_owned();
-    };
-    let spec = &format[start + 1..];
-    let Some(end) = spec.find(|c: char| c.is_ascii_alphabetic()) else {
-        return format.to_owned();
-    };
-    let (flags, conversion, rest) = (&spec[..end], spec.as_bytes()[end], &spec[end + 1..]);
-    let (width, precision) = match flags.split_once('.') {
-        Some((width, precision)) => (width, precision.parse::<usize>().ok()),
-        None => (flags, None),
-    };
-    let left = width.contains('-');
-    let plus = width.contains('+');
-    let digits = width.trim_start_matches(['-', '+', ' ', '#']);
-    let zero = digits.starts_with('0') && !left;
-    let width = digits.parse::<usize>().unwrap_or(0).min(FORMAT_DIGITS_MAX);
-    let precision = precision.map(|precision| precision.min(FORMAT_DIGITS_MAX));
-    let mut body = match (value, conversion) {
-        (Number::Int(n), b'd' | b'i' | b'u') => n.to_string(),
-        (Number::Int(n), b'x') => format!("{n:x}"),
-        (Number::Int(n), b'X') => format!("{n:X}"),
-        (Number::Int(n), b'o') => format!("{n:o}"),
-        (Number::Real(n), b'f' | b'F') => format!("{n:.*}", precision.unwrap_or(6)),
-        (Number::Real(n), b'e' | b'E') => scientific(*n, precision.unwrap_or(6), conversion),
-        (Number::Real(n), b'g' | b'G') => general(*n, precision.unwrap_or(6)),
-        (Number::Text(text), b's') => text.chars().take(precision.unwrap_or(usize::MAX)).collect(),
-        (Number::Int(_) | Number::Real(_) | Number::Text(_), _) => return format.to_owned(),
-    };
-    if plus && !matches!(value, Number::Text(_)) && !body.starts_with('-') {
-        body.insert(0, '+');
-    }
-    let missing = width.saturating_sub(body.chars().count());
-    let padded = match (left, zero && !matches!(value, Number::Text(_))) {
-        (true, _) => format!("{body}{}", " ".repeat(missing)),
-        (false, true) => {
-            let sign = usize::from(body.starts_with(['-', '+']));
-            format!("{}{}{}", &body[..sign], "0".repeat(missing), &body[sign..])
-        }
-        (false, false) => format!("{}{body}", " ".repeat(missing)),
-    };
-    format!("{}{padded}{rest}", &format[..start])
-}
-
-/// `%e`: at least two digits in the exponent, with its sign.
-fn scientific(number: f64, precision: usize, conversion: u8) -> String {
-    let text = format!("{number:.precision$e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    format!("{mantissa}{}{sign}{digits:0>2}", char::from(conversion))
-}
-
-/// `%g`: the shorter of the two notations, without trailing zeros.
-fn general(number: f64, precision: usize) -> String {
-    let precision = precision.max(1);
-    let text = format!("{number:.*e}", precision - 1);
-    let exponent = text
-        .split_once('e')
-        .and_then(|(_, e)| e.parse::<i32>().ok())
-        .unwrap_or(0);
-    let plain = |text: String| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    };
-    let digits_max = i32::try_from(precision).unwrap_or(i32::MAX);
-    if exponent < -4 || exponent >= digits_max {
-        let text = scientific(number, precision - 1, b'e');
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "+00"));
-        return format!("{}e{exponent}", plain(mantissa.to_owned()));
-    }
-    let decimals = usize::try_from(digits_max - 1 - exponent).unwrap_or(0);
-    plain(format!("{number:.decimals$}"))
 }

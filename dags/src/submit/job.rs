@@ -10,12 +10,15 @@ use super::commands::{self, COMMANDS, Support, ValueKind};
 use super::expand::{self, Expander};
 use super::run::{self, Assigned, Proc, Run};
 use super::spec::JobSpec;
-use super::{Macros, Place, StatementKind, Submit};
+use super::{Macros, Place, StatementKind, Submission, Submit};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::source::Span;
 
 mod fill;
+mod matching;
+mod policy;
 mod resources;
+mod whole;
 
 /// Expands all of a job; see [`Submit::expand`]. `None` only together with an error.
 pub(super) fn expand(
@@ -29,6 +32,36 @@ pub(super) fn expand(
     let run = prepare(submit, macros, cluster, proc, row, diagnostics)?;
     let mut job = Job::new(submit, &run, diagnostics);
     Some(fill::spec(&mut job, cluster, proc))
+}
+
+/// See [`Submit::job_ad`].
+pub(super) fn job_ad(
+    submit: &Submit,
+    macros: &Macros,
+    submission: &Submission<'_>,
+    proc: u32,
+    row: &[String],
+) -> (Option<ClassAd>, Diagnostics) {
+    let mut diagnostics = Diagnostics::new();
+    let mut given = macros.clone();
+    for (name, value) in submission.macros() {
+        if given.get(name).is_none() {
+            given.insert_before(name, value);
+        }
+    }
+    let cluster = submission.cluster;
+    let Some(run) = prepare(submit, &given, cluster, proc, row, &mut diagnostics) else {
+        return (None, diagnostics);
+    };
+    let mut job = Job::new(submit, &run, &mut diagnostics);
+    job.reports_undefined = ReportUndefined::Yes;
+    job.purpose = Purpose::Show;
+    let spec = fill::spec(&mut job, cluster, proc);
+    let ad = whole::ad(&mut job, spec.ad, submission);
+    if proc == 0 {
+        unknown_commands(submit, &run, &mut diagnostics);
+    }
+    (Some(ad), diagnostics)
 }
 
 /// See [`Submit::check`].
@@ -64,8 +97,13 @@ pub(super) fn value(
         return Err(diagnostics);
     };
     let mut job = Job::new(submit, &run, &mut diagnostics);
-    let text = job.text(&[name]).map(|found| found.text);
-    if diagnostics.has_errors() {
+    let place = job.anywhere();
+    let raw = run.table.get(name);
+    let text = raw.and_then(|raw| job.expanded(&raw, place));
+    if diagnostics
+        .errors()
+        .any(|found| found.code != Code::MatchTimeMacro)
+    {
         Err(diagnostics)
     } else {
         Ok(text)
@@ -113,6 +151,18 @@ pub(super) struct Job<'r, 'a> {
     pub diagnostics: &'r mut Diagnostics,
     pub ad: ClassAd,
     reports_undefined: ReportUndefined,
+    purpose: Purpose,
+    /// Whether some command stands under the name of its attribute.
+    has_aliases: bool,
+}
+
+/// What a job is put together for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be queued.
+    Queue,
+    /// To be shown as HTCondor has it, with what the queue refuses.
+    Show,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,13 +182,23 @@ pub(super) struct Text<'r, 'a> {
 
 impl<'r, 'a> Job<'r, 'a> {
     fn new(submit: &'a Submit, run: &'r Run<'a>, diagnostics: &'r mut Diagnostics) -> Self {
+        let assigned = run.table.all_assigned();
+        let mut names = assigned
+            .map(|assigned| assigned.assign.key.as_str())
+            .chain(run.table.given_names());
         Self {
+            has_aliases: names.any(commands::is_other_name),
             submit,
             run,
             diagnostics,
             ad: ClassAd::new(),
             reports_undefined: ReportUndefined::No,
+            purpose: Purpose::Queue,
         }
+    }
+
+    pub fn is_shown(&self) -> bool {
+        self.purpose == Purpose::Show
     }
 
     /// The value of a command under the first of its names that has one; empty values are none.
@@ -149,22 +209,32 @@ impl<'r, 'a> Job<'r, 'a> {
     }
 
     fn text(&mut self, names: &[&str]) -> Option<Text<'r, 'a>> {
-        let name = names
-            .iter()
-            .find(|name| self.run.table.get(name).is_some())?;
-        let raw = self.run.table.get(name)?;
+        let table = &self.run.table;
+        let has = |name: &str| table.get(name).is_some();
+        let mut name = names.iter().copied().find(|name| has(name));
+        if name.is_none() && self.has_aliases {
+            let mut others = names.iter().flat_map(|name| commands::other_names(name));
+            name = others.find(|name| has(name));
+        }
+        let name = name?;
+        let raw = table.get(name)?;
         let assigned = self.run.table.assigned(name);
-        let text = self.expanded(
-            &raw,
-            assigned.map_or(self.anywhere(), |assigned| assigned.place),
-        )?;
         let place = assigned.map_or(self.anywhere(), |assigned| assigned.place);
+        let text = self.expanded(&raw, place)?;
         Some(Text {
             name: "",
             text: text.trim().to_owned(),
             assigned,
             place,
         })
+    }
+
+    /// Whether a command has a value, and that is white space once it is expanded.
+    pub fn is_blank(&mut self, name: &'static str) -> bool {
+        let raw = self.run.table.get(name).unwrap_or_default();
+        let place = self.anywhere();
+        let text = self.expanded(&raw, place).unwrap_or_default();
+        !text.is_empty() && text.trim().is_empty()
     }
 
     /// Where to point when a value came from outside of the description: to the statement that
@@ -180,6 +250,10 @@ impl<'r, 'a> Job<'r, 'a> {
         let mut expander = Expander::new(&self.run.table);
         let result = expander.expand(raw);
         let (undefined, unknown) = (expander.undefined, expander.unknown_functions);
+        if let Some(text) = expander.match_time {
+            let issue = expand::match_time(&text);
+            self.diagnostics.push(self.submit.issue(issue, place));
+        }
         if self.reports_undefined == ReportUndefined::Yes {
             self.report_undefined(&undefined, &unknown, place);
         }
@@ -416,6 +490,7 @@ fn kept(job: &mut Job<'_, '_>) {
                 if let Some(text) = job.command(names) {
                     let message = format!("`{name}` is not supported yet");
                     job.bad(&text, Code::UnsupportedSubmitCommand, message);
+                    refused(job, name, &text.text);
                 }
             }
             Support::Kept { attribute, value } => {
@@ -427,6 +502,22 @@ fn kept(job: &mut Job<'_, '_>) {
     }
 }
 
+/// What HTCondor makes of a command that is refused here.
+fn refused(job: &mut Job<'_, '_>, name: &str, text: &str) {
+    let attribute = match name {
+        "dont_encrypt_input_files" => "DontEncryptInputFiles",
+        "dont_encrypt_output_files" => "DontEncryptOutputFiles",
+        "encrypt_input_files" => "EncryptInputFiles",
+        "encrypt_output_files" => "EncryptOutputFiles",
+        "output_destination" => "OutputDestination",
+        "remote_initialdir" => "RemoteIwd",
+        "transfer_plugins" => "TransferPlugins",
+        "use_oauth_services" => "OAuthServicesNeeded",
+        _ => return,
+    };
+    job.ad.insert(attribute, text);
+}
+
 fn keep(job: &mut Job<'_, '_>, attribute: &str, kind: ValueKind, text: &Text<'_, '_>) {
     match kind {
         ValueKind::Expression => {
@@ -434,9 +525,22 @@ fn keep(job: &mut Job<'_, '_>, attribute: &str, kind: ValueKind, text: &Text<'_,
                 job.ad.insert(attribute, expr);
             }
         }
+        // HTCondor takes quotes around a description for a part of it.
+        ValueKind::Text if attribute == "JobDescription" => {
+            job.ad.insert(attribute, text.text.as_str());
+        }
         ValueKind::Text => job
             .ad
             .insert(attribute, super::values::unquoted(&text.text)),
+        // HTCondor keeps these as expressions.
+        ValueKind::Boolean
+            if matches!(attribute, "IsNoopJob" | "WantGracefulRemoval")
+                && text.text.parse::<i64>().is_ok() =>
+        {
+            if let Some(expr) = job.expression(text) {
+                job.ad.insert(attribute, expr);
+            }
+        }
         ValueKind::Boolean => match super::values::boolean(&text.text) {
             Some(value) => job.ad.insert(attribute, value),
             None => {
@@ -444,6 +548,17 @@ fn keep(job: &mut Job<'_, '_>, attribute: &str, kind: ValueKind, text: &Text<'_,
                 job.bad(text, Code::BadValue, message);
             }
         },
+        ValueKind::Number => {
+            if let Some((_, value)) = job.number(text) {
+                match value.as_i64() {
+                    Some(number) => job.ad.insert(attribute, number),
+                    None => {
+                        let message = format!("`{}` is no whole number", text.text);
+                        job.bad(text, Code::BadValue, message);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is expanded here but the names of included files.
 
+use super::condition;
 use super::queue::{self, Queue};
 use super::run;
 use super::{
@@ -270,11 +271,11 @@ impl Parser<'_> {
             }
         };
         if let StatementKind::If(condition) | StatementKind::Elif(condition) = &kind
-            && let Err(message) = run::check_condition(condition)
+            && let Err(message) = condition::check(condition)
         {
             let span = line.span(rest_at.min(line.text.len()), line.text.len());
             let diagnostic = self.at(source, Code::IfSyntax, span, message);
-            self.diagnostics.push(diagnostic.expected(run::CONDITIONS));
+            self.diagnostics.push(diagnostic.expected(condition::FORMS));
         }
         self.statement(source, span, kind);
     }

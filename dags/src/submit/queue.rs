@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::glob::{self, Kinds};
 use super::parse::Lines;
 
 /// What a queue statement may look like.
-pub(super) const FORMS: &str =
-    "`queue [n]`, `queue [n] [v,…] in (a, b)`, `queue [n] v,w from file` or `… from ( lines )`";
+pub(super) const FORMS: &str = "`queue [n]`, `queue [n] [v,…] in (a, b)`, `queue [n] v from file`, \
+                               `… from ( lines )` or `… matching [files|dirs] pattern`";
 
 /// The default variable of a list.
 const ITEM: &str = "Item";
@@ -48,6 +49,13 @@ pub(super) enum ItemSource {
     Lines,
     /// `from file`.
     File(String),
+    /// `from (a b)`: one row.
+    Line(String),
+    /// `matching`: files and directories by patterns.
+    Matching {
+        patterns: String,
+        kinds: Kinds,
+    },
 }
 
 /// A Python slice: `[start:stop:step]`.
@@ -96,8 +104,11 @@ impl Queue {
         match &self.plan {
             None => true,
             Some(plan) => match plan.items {
-                ItemSource::File(_) => true,
-                ItemSource::None | ItemSource::Words(_) | ItemSource::Lines => false,
+                ItemSource::File(_) | ItemSource::Matching { .. } => true,
+                ItemSource::None
+                | ItemSource::Words(_)
+                | ItemSource::Lines
+                | ItemSource::Line(_) => false,
             },
         }
     }
@@ -119,12 +130,19 @@ impl Plan {
         if vars.is_empty() {
             vars.push(ITEM.to_owned());
         }
-        let (slice, rest) = Slice::parse(rest.trim())?;
+        let (mut slice, rest) = match keyword {
+            // `[ab].dat` is a pattern and no slice.
+            Keyword::Matching if !Slice::begins(rest.trim()) => (Slice::default(), rest.trim()),
+            Keyword::In | Keyword::From | Keyword::Matching => Slice::parse(rest.trim())?,
+        };
         let items = match keyword {
-            Keyword::In => ItemSource::Words(list_of_words(rest, body)?),
+            Keyword::In => ItemSource::Words(list_of_words("in", rest, body)?),
             Keyword::From => from(rest)?,
             Keyword::Matching => {
-                return Err("`matching` is not supported: list the files with `from`".to_owned());
+                let (kinds, behind, rest) = kinds_of(rest)?;
+                slice = behind.unwrap_or(slice);
+                let patterns = list_of_words("matching", rest, body)?;
+                ItemSource::Matching { patterns, kinds }
             }
         };
         Ok(Self {
@@ -135,23 +153,34 @@ impl Plan {
         })
     }
 
-    /// The rows; `file` is the text of the item file where there is one.
-    pub fn rows(&self, body: &[String], file: &str) -> Vec<Vec<String>> {
-        let rows: Vec<Vec<String>> = match &self.items {
-            ItemSource::None => return vec![Vec::new()],
-            ItemSource::Words(words) => words
-                .split([',', ' ', '\t', '\n'])
-                .filter(|word| !word.is_empty())
-                .map(|word| {
-                    let mut row = vec![String::new(); self.vars.len()];
-                    row[0] = word.to_owned();
-                    row
-                })
-                .collect(),
+    /// The rows before the slice; `file` is the text of the item file where there is one,
+    /// `listing` gives the text of a directory.
+    pub fn rows(
+        &self,
+        body: &[String],
+        file: &str,
+        listing: &mut dyn FnMut(&str) -> Option<String>,
+    ) -> Vec<Vec<String>> {
+        match &self.items {
+            ItemSource::None => vec![Vec::new()],
+            ItemSource::Words(words) => self.first_of_each(words_of(words)),
             ItemSource::Lines => self.lines(body.iter().map(String::as_str)),
+            ItemSource::Line(line) => self.lines(std::iter::once(line.as_str())),
             ItemSource::File(_) => self.lines(file.lines()),
+            ItemSource::Matching { patterns, kinds } => {
+                self.first_of_each(glob::glob(&words_of(patterns), *kinds, listing))
+            }
+        }
+    }
+
+    /// Rows of one value each: the other variables are empty.
+    fn first_of_each(&self, values: Vec<String>) -> Vec<Vec<String>> {
+        let row = |value| {
+            let mut row = vec![String::new(); self.vars.len()];
+            row[0] = value;
+            row
         };
-        self.slice.apply(rows)
+        values.into_iter().map(row).collect()
     }
 
     fn lines<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Vec<Vec<String>> {
@@ -164,6 +193,17 @@ impl Plan {
 }
 
 impl Slice {
+    /// Whether a text begins with a slice, as opposed to a pattern.
+    fn begins(text: &str) -> bool {
+        let inner = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        inner.is_some_and(|(inner, rest)| {
+            rest.starts_with([' ', '\t', '('])
+                && inner
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || matches!(c, ':' | '-' | ' '))
+        })
+    }
+
     /// Takes a slice off the front of a text, where there is one.
     fn parse(text: &str) -> Result<(Self, &str), String> {
         let Some(inner) = text.strip_prefix('[') else {
@@ -203,7 +243,7 @@ impl Slice {
         Ok((slice, rest.trim_start()))
     }
 
-    fn apply(self, rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    pub fn apply(self, rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
         let len = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let place = |at: i64| {
             if at < 0 {
@@ -274,24 +314,27 @@ fn split_keyword(args: &str) -> Option<(&str, Keyword, &str)> {
     None
 }
 
-/// `3 x, y` is a count and names. A number comes first or not at all.
+/// `3 x, y` is a count and names: the names stand last, what is before them is an expression.
 fn count_and_vars(head: &str) -> Result<(String, Vec<String>), String> {
-    let mut count = String::new();
+    let mut rest = head.trim_end_matches([' ', '\t', ',']);
     let mut vars = Vec::new();
-    for (at, word) in head
-        .split([' ', '\t', ','])
-        .filter(|word| !word.is_empty())
-        .enumerate()
-    {
-        if at == 0 && word.chars().all(|c| c.is_ascii_digit()) {
-            count = word.to_owned();
-        } else if is_variable(word) {
-            vars.push(word.to_owned());
-        } else {
-            return Err(format!(
-                "`{word}` is neither a count nor the name of a variable"
-            ));
+    while !rest.is_empty() {
+        let at = rest.rfind([' ', '\t', ',']).map_or(0, |at| at + 1);
+        let word = &rest[at..];
+        if !is_variable(word) {
+            break;
         }
+        vars.push(word.to_owned());
+        rest = rest[..at].trim_end_matches([' ', '\t', ',']);
+    }
+    vars.reverse();
+    let count = rest.trim().to_owned();
+    if !count.is_empty()
+        && let Err(error) = classad::Expr::parse(&count)
+    {
+        return Err(format!(
+            "`{count}` is neither a count nor the name of a variable: {error}"
+        ));
     }
     Ok((count, vars))
 }
@@ -304,23 +347,44 @@ fn is_variable(word: &str) -> bool {
 }
 
 /// `(a, b)`, `a, b`, or `(` with the rest in the body.
-fn list_of_words(rest: &str, body: &[String]) -> Result<String, String> {
+fn list_of_words(keyword: &str, rest: &str, body: &[String]) -> Result<String, String> {
     let Some(inner) = rest.strip_prefix('(') else {
         return match rest.is_empty() {
-            true => Err("`in` without a list".to_owned()),
+            true => Err(format!("`{keyword}` without a list")),
             false => Ok(rest.to_owned()),
         };
     };
     if let Some(inner) = inner.strip_suffix(')') {
-        if inner.contains(')') {
-            return Err("a list with a `)` inside".to_owned());
-        }
         return Ok(inner.to_owned());
     }
     if inner.contains(')') {
         return Err("text after the `)` of a list".to_owned());
     }
     Ok(format!("{inner}\n{}", body.join("\n")))
+}
+
+/// The words of a list.
+fn words_of(list: &str) -> Vec<String> {
+    list.split([',', ' ', '\t', '\n'])
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The front of `files [1:] a* b*`, and what is left of it.
+fn kinds_of(rest: &str) -> Result<(Kinds, Option<Slice>, &str), String> {
+    let end = rest.find([' ', '\t', '(', '[']).unwrap_or(rest.len());
+    let (kinds, rest) = match rest[..end].to_ascii_lowercase().as_str() {
+        "files" => (Kinds::Files, rest[end..].trim_start()),
+        "dirs" => (Kinds::Directories, rest[end..].trim_start()),
+        "any" => (Kinds::All, rest[end..].trim_start()),
+        _ => (Kinds::All, rest),
+    };
+    if !Slice::begins(rest) {
+        return Ok((kinds, None, rest));
+    }
+    let (slice, rest) = Slice::parse(rest)?;
+    Ok((kinds, Some(slice), rest))
 }
 
 fn from(rest: &str) -> Result<ItemSource, String> {
@@ -331,10 +395,13 @@ fn from(rest: &str) -> Result<ItemSource, String> {
         return Err("`from` the output of a command is not supported".to_owned());
     }
     match rest.strip_prefix('(') {
-        Some(inner) if !inner.trim().is_empty() => {
-            Err("the lines of `from (` begin on the next line".to_owned())
-        }
-        Some(_) => Ok(ItemSource::Lines),
+        Some(inner) => match inner.strip_suffix(')') {
+            Some(line) => Ok(ItemSource::Line(line.to_owned())),
+            None if !inner.trim().is_empty() => {
+                Err("the lines of `from (` begin on the next line".to_owned())
+            }
+            None => Ok(ItemSource::Lines),
+        },
         None => Ok(ItemSource::File(rest.to_owned())),
     }
 }

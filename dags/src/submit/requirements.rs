@@ -3,26 +3,68 @@
 
 use super::spec::{ShouldTransfer, Universe};
 
+/// Attributes that each say which operating system is meant.
+const SYSTEMS: [&str; 6] = [
+    "OpSys",
+    "OpSysAndVer",
+    "OpSysLongName",
+    "OpSysShortName",
+    "OpSysName",
+    "OpSysLegacy",
+];
+/// The release from which on machines know `ON_SUCCESS` and its kin.
+pub(super) const NEW_TRANSFER: &str = "versioncmp(split(TARGET.CondorVersion)[1], \"8.9.7\") >= 0";
+
 /// What the automatic clauses depend on.
 pub(super) struct Asked<'a> {
     /// The user's expression, as text that parses; empty for none.
     pub user: &'a str,
     pub universe: Universe,
+    pub host: Host,
     pub arch: &'a str,
     pub opsys: &'a str,
     pub disk: Amount,
     pub memory: Amount,
     pub cpus: Amount,
     pub gpus: Gpus,
-    /// Custom resources, as they are written after `request_`.
-    pub custom: &'a [String],
+    pub custom: &'a [Custom],
     pub should_transfer: ShouldTransfer,
     pub outputs: Outputs,
+    /// Clauses for what only some machines can do.
+    pub abilities: &'a [(Ability, String)],
+}
+
+/// Where a job runs, and by what.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    /// On a machine of the pool.
+    Machine,
+    /// On a machine, in a container, which brings an operating system.
+    Docker,
+    /// Beside the queue: no file is transferred.
+    Queue,
+}
+
+/// What a clause on an ability speaks of, which says where it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ability {
+    /// The system: behind that on the operating system.
+    System,
+    /// The job's place: behind those on resources.
+    Place,
+    /// File transfer: inside of its clause.
+    Transfer,
+    /// Time: at the end.
+    Late,
 }
 
 /// Whether an amount is asked for that a machine might lack.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Amount {
+    /// Nothing is said of it.
+    Unsaid,
+    /// It is `undefined`.
+    Undefined,
     Nothing,
     Some,
 }
@@ -35,6 +77,13 @@ pub(super) enum Gpus {
     Counted,
     /// With properties each of them must have.
     Described,
+}
+
+/// A custom resource, as it is written after `request_`.
+pub(super) enum Custom {
+    Amount(String),
+    /// The resource is a text that the machine's must fit.
+    Text(String),
 }
 
 /// When outputs come back.
@@ -52,81 +101,111 @@ pub(super) fn text(asked: &Asked<'_>) -> String {
     if !asked.user.is_empty() {
         clauses.push(format!("({})", asked.user));
     }
-    let mentions = |name: &str| mentions(asked.user, |word| word.eq_ignore_ascii_case(name));
+    let says = |name: &str| mentions(asked.user, name);
     // The trainer is the worker's own program: it runs wherever the worker does.
     if asked.universe == Universe::Vanilla {
-        if !mentions("Arch") {
+        if !says("Arch") {
             clauses.push(format!("(TARGET.Arch == \"{}\")", asked.arch));
         }
-        let own_opsys = self::mentions(asked.user, |word| {
-            word.len() >= 5 && word.is_char_boundary(5) && word[..5].eq_ignore_ascii_case("OpSys")
-        });
-        if !own_opsys {
+        let any_system = asked.host == Host::Docker || SYSTEMS.iter().any(|name| says(name));
+        if !any_system {
             clauses.push(format!("(TARGET.OpSys == \"{}\")", asked.opsys));
         }
     }
-    if asked.disk == Amount::Some {
-        clauses.push("(TARGET.Disk >= RequestDisk)".to_owned());
+    clauses.extend(able(asked, Ability::System));
+    match asked.disk {
+        Amount::Some | Amount::Unsaid => clauses.push("(TARGET.Disk >= RequestDisk)".to_owned()),
+        Amount::Undefined => clauses.push("(TARGET.Disk >= DiskUsage)".to_owned()),
+        Amount::Nothing => {}
     }
     if asked.memory == Amount::Some {
         clauses.push("(TARGET.Memory >= RequestMemory)".to_owned());
     }
-    if asked.cpus == Amount::Some && !mentions("Cpus") {
+    if asked.cpus == Amount::Some && !says("Cpus") {
         clauses.push("(TARGET.Cpus >= RequestCpus)".to_owned());
     }
-    match asked.gpus {
-        Gpus::Counted if !mentions("GPUs") => {
-            clauses.push("(TARGET.GPUs >= RequestGPUs)".to_owned())
-        }
-        Gpus::Described => clauses
-            .push("(countMatches(MY.RequireGPUs, TARGET.AvailableGPUs) >= RequestGPUs)".to_owned()),
-        Gpus::Counted | Gpus::None => {}
+    clauses.extend(resources(asked));
+    clauses.extend(able(asked, Ability::Place));
+    if asked.host != Host::Queue {
+        clauses.extend(transfer(asked));
     }
-    for name in asked.custom {
-        if !mentions(name) {
-            clauses.push(format!("(TARGET.{name} >= Request{name})"));
-        }
-    }
-    if let Some(clause) = transfer(
-        asked,
-        mentions("HasFileTransfer"),
-        mentions("FileSystemDomain"),
-    ) {
-        clauses.push(clause);
-    }
+    clauses.extend(able(asked, Ability::Late));
     clauses.join(" && ")
 }
 
-fn transfer(asked: &Asked<'_>, has_transfer: bool, has_domain: bool) -> Option<String> {
-    const DOMAIN: &str = "TARGET.FileSystemDomain == MY.FileSystemDomain";
-    let moved = match asked.outputs {
-        Outputs::Always => "TARGET.HasFileTransfer",
-        Outputs::OnSuccess => {
-            "TARGET.HasFileTransfer && versioncmp(split(TARGET.CondorVersion)[1], \"8.9.7\") >= 0"
+/// The clauses on resources that only some machines have, in order of their names.
+fn resources(asked: &Asked<'_>) -> impl Iterator<Item = String> {
+    let gpus = match asked.gpus {
+        Gpus::Counted => Some("(TARGET.GPUs >= RequestGPUs)"),
+        Gpus::Described => {
+            Some("(countMatches(MY.RequireGPUs, TARGET.AvailableGPUs) >= RequestGPUs)")
         }
+        Gpus::None => None,
     };
+    let custom = asked.custom.iter().map(|custom| match custom {
+        Custom::Amount(name) => (name.as_str(), format!("(TARGET.{name} >= Request{name})")),
+        Custom::Text(name) => (
+            name.as_str(),
+            format!("regexp(Request{name}, TARGET.{name})"),
+        ),
+    });
+    let mut clauses: Vec<(&str, String)> = custom
+        .chain(gpus.map(|clause| ("GPUs", clause.to_owned())))
+        .filter(|(name, _)| !mentions(asked.user, name))
+        .collect();
+    clauses.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+    clauses.into_iter().map(|(_, clause)| clause)
+}
+
+fn able(asked: &Asked<'_>, kind: Ability) -> impl Iterator<Item = String> {
+    asked
+        .abilities
+        .iter()
+        .filter(move |(of, _)| *of == kind)
+        .map(|(_, clause)| clause.clone())
+}
+
+fn transfer(asked: &Asked<'_>) -> Option<String> {
+    const DOMAIN: &str = "TARGET.FileSystemDomain == MY.FileSystemDomain";
+    let says = |name: &str| mentions(asked.user, name);
+    let mut moved = "TARGET.HasFileTransfer".to_owned();
+    if asked.outputs == Outputs::OnSuccess {
+        moved = format!("{moved} && {NEW_TRANSFER}");
+    }
+    for ability in able(asked, Ability::Transfer) {
+        moved = format!("{moved} && {ability}");
+    }
     match asked.should_transfer {
-        ShouldTransfer::No => (!has_domain).then(|| format!("({DOMAIN})")),
-        _ if has_transfer => None,
+        ShouldTransfer::No => (!says("FileSystemDomain")).then(|| format!("({DOMAIN})")),
+        ShouldTransfer::Yes | ShouldTransfer::IfNeeded if says("HasFileTransfer") => None,
         ShouldTransfer::Yes => Some(format!("({moved})")),
-        ShouldTransfer::IfNeeded if has_domain => Some(format!("({moved})")),
+        ShouldTransfer::IfNeeded if says("FileSystemDomain") => Some(format!("({moved})")),
         ShouldTransfer::IfNeeded => Some(format!("(({DOMAIN}) || ({moved}))")),
     }
 }
 
-/// Whether an expression speaks of a name, outside of strings and other than by `MY.`.
-fn mentions(text: &str, is_it: impl Fn(&str) -> bool) -> bool {
+/// Whether an expression speaks of an attribute of the job or the machine: outside of strings, and
+/// not of one selected from something else.
+pub(super) fn mentions(text: &str, name: &str) -> bool {
+    const SIDES: [&str; 4] = ["MY", "TARGET", "OTHER", "SELF"];
     let mut rest = text;
-    let mut of_my = false;
+    // What a `.` would select from: one of the sides, or not.
+    let mut selected = false;
+    let mut side = false;
     while let Some(c) = rest.chars().next() {
         if c == '"' {
             rest = after_string(&rest[1..]);
+            (selected, side) = (false, false);
             continue;
         }
-        if !(c.is_ascii_alphabetic() || c == '_') {
-            let end = c.len_utf8();
-            of_my &= c == '.' || c.is_whitespace();
-            rest = &rest[end..];
+        if !(c.is_ascii_alphanumeric() || c == '_') {
+            if c == '.' {
+                selected = !side;
+            } else if !c.is_whitespace() && c != '\'' {
+                selected = false;
+                side = !matches!(c, ')' | ']' | '}');
+            }
+            rest = &rest[c.len_utf8()..];
             continue;
         }
         let end = rest
@@ -134,10 +213,11 @@ fn mentions(text: &str, is_it: impl Fn(&str) -> bool) -> bool {
             .unwrap_or(rest.len());
         let word = &rest[..end];
         rest = &rest[end..];
-        if is_it(word) && !of_my {
+        if word.eq_ignore_ascii_case(name) && !selected {
             return true;
         }
-        of_my = word.eq_ignore_ascii_case("MY") && rest.trim_start().starts_with('.');
+        side = SIDES.iter().any(|known| known.eq_ignore_ascii_case(word));
+        selected = false;
     }
     false
 }

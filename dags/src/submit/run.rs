@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use classad::{ClassAd, Expr, Scope, Value};
 
+use super::condition;
 use super::expand::{self, Expander, Issue};
 use super::queue::{ItemSource, Items, Plan, Queue};
 use super::{
@@ -14,19 +15,19 @@ use super::{
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 
-/// What a condition may look like.
-pub(super) const CONDITIONS: &str =
-    "`defined name`, `true`, `false`, `yes`, `no` or a number, with `!` before it or not";
-
 /// Names that have a value in every job, whoever asks. HTCondor's names of the machine this was
 /// built for.
 const BUILT_IN: [(&str, &str); 6] = [
     ("arch", platform_arch()),
     ("opsys", platform_opsys()),
-    ("islinux", if cfg!(target_os = "linux") { "1" } else { "" }),
+    ("islinux", if cfg!(target_os = "linux") { "1" } else { "0" }),
     (
         "iswindows",
-        if cfg!(target_os = "windows") { "1" } else { "" },
+        if cfg!(target_os = "windows") {
+            "1"
+        } else {
+            "0"
+        },
     ),
     ("node", "0"),
     ("retry", "0"),
@@ -167,6 +168,14 @@ impl<'a> Table<'a> {
                 .any(|known| known.eq_ignore_ascii_case(name))
     }
 
+    /// Whether `defined` holds of a name: it has a value, or every proc will give it one.
+    pub fn is_defined(&self, name: &str) -> bool {
+        let of_procs = AUTOMATIC
+            .iter()
+            .any(|known| *known != "item" && known.eq_ignore_ascii_case(name));
+        of_procs || self.get(name).is_some_and(|value| !value.is_empty())
+    }
+
     fn assign(&mut self, assign: &'a Assign, place: Place) {
         let before = self.get(&assign.key).unwrap_or_default();
         let value = match expand::replace_own(&assign.value, &assign.key, &before) {
@@ -267,9 +276,27 @@ pub(super) fn run<'a>(
 pub(super) fn procs(submit: &Submit, macros: &Macros) -> Result<Items, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
     let run = run(submit, macros, &mut diagnostics);
-    if diagnostics.has_errors() {
+    // What is refused is said again of each job.
+    if diagnostics.errors().any(|error| !error.code.is_refusal()) {
         return Err(diagnostics);
     }
+    queued(submit, &run, Sliced::Yes)
+}
+
+/// See [`Submit::listed`].
+pub(super) fn listed(submit: &Submit, macros: &Macros) -> Result<Items, Diagnostics> {
+    let run = run(submit, macros, &mut Diagnostics::new());
+    queued(submit, &run, Sliced::No)
+}
+
+/// Whether the slice of a queue statement is applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sliced {
+    Yes,
+    No,
+}
+
+fn queued(submit: &Submit, run: &Run<'_>, sliced: Sliced) -> Result<Items, Diagnostics> {
     let Some((queue, place)) = run.queue else {
         return Ok(Items {
             count_per_item: 1,
@@ -282,9 +309,20 @@ pub(super) fn procs(submit: &Submit, macros: &Macros) -> Result<Items, Diagnosti
     let count = count_of(&run.table, &plan).map_err(fail)?;
     let file = match &plan.items {
         ItemSource::File(name) => submit.item_text(name).map_err(fail)?,
-        ItemSource::None | ItemSource::Words(_) | ItemSource::Lines => "",
+        ItemSource::None
+        | ItemSource::Words(_)
+        | ItemSource::Lines
+        | ItemSource::Line(_)
+        | ItemSource::Matching { .. } => "",
     };
-    let rows = plan.rows(&queue.body, file);
+    let mut listing = |dir: &str| match submit.item_files.get(dir) {
+        Some(ItemFile::Text(text)) => Some(text.clone()),
+        Some(ItemFile::Unreadable(_)) | None => None,
+    };
+    let mut rows = plan.rows(&queue.body, file, &mut listing);
+    if sliced == Sliced::Yes && plan.items != ItemSource::None {
+        rows = plan.slice.apply(rows);
+    }
     if rows.len() > ROWS_MAX {
         let message = format!(
             "this `queue` lists {} items; at most {ROWS_MAX}",
@@ -298,7 +336,16 @@ pub(super) fn procs(submit: &Submit, macros: &Macros) -> Result<Items, Diagnosti
         vars: plan.vars.clone(),
     };
     if items.is_empty() {
-        let message = "this `queue` queues no jobs";
+        let message = match &plan.items {
+            ItemSource::Matching { patterns, .. } => {
+                format!("this `queue` queues no jobs: nothing matches `{patterns}`")
+            }
+            ItemSource::None
+            | ItemSource::Words(_)
+            | ItemSource::Lines
+            | ItemSource::Line(_)
+            | ItemSource::File(_) => "this `queue` queues no jobs".to_owned(),
+        };
         return Err(fail(Issue::new(Code::QueueEmpty, message)));
     }
     if items.len() > PROCS_MAX {
@@ -321,13 +368,26 @@ pub(super) fn shape(run: &Run<'_>) -> Result<(Vec<String>, u32), Issue> {
     Ok((plan.vars.clone(), count))
 }
 
-/// The item file that the queue statement names under these macros.
-pub(super) fn item_file(submit: &Submit, macros: &Macros) -> Option<String> {
+/// The item file that the queue statement names under these macros, and the directories that its
+/// patterns reach, each read by `read`.
+pub(super) fn load_items(submit: &Submit, macros: &Macros, read: &mut dyn FnMut(&str) -> ItemFile) {
     let run = run(submit, macros, &mut Diagnostics::new());
-    let (queue, _) = run.queue?;
-    match &plan_of(&run.table, queue).ok()?.items {
-        ItemSource::File(name) => Some(name.clone()),
-        ItemSource::None | ItemSource::Words(_) | ItemSource::Lines => None,
+    let Some((queue, _)) = run.queue else { return };
+    let Ok(plan) = plan_of(&run.table, queue) else {
+        return;
+    };
+    match &plan.items {
+        ItemSource::File(name) => {
+            read(name);
+        }
+        ItemSource::Matching { .. } => {
+            let mut listing = |dir: &str| match read(dir) {
+                ItemFile::Text(text) => Some(text),
+                ItemFile::Unreadable(_) => None,
+            };
+            plan.rows(&queue.body, "", &mut listing);
+        }
+        ItemSource::None | ItemSource::Words(_) | ItemSource::Lines | ItemSource::Line(_) => {}
     }
 }
 
@@ -345,17 +405,6 @@ pub(super) fn expand_now(submit: &Submit, text: &str) -> Result<String, String> 
             "`$({name})` has no value yet where this file is named"
         )),
         None => Ok(expanded),
-    }
-}
-
-/// Whether a condition can be one at all; what macros stand for is not known.
-///
-/// # Errors
-/// A sentence.
-pub(super) fn check_condition(text: &str) -> Result<(), String> {
-    match text.contains('$') {
-        true => Ok(()),
-        false => condition(&Table::new(&Macros::new()), text).map(|_| ()),
     }
 }
 
@@ -408,43 +457,14 @@ fn condition_at(
             return false;
         }
     };
-    condition(table, &expanded).unwrap_or_else(|message| {
+    condition::holds(table, &expanded).unwrap_or_else(|message| {
         diagnostics.push(
             submit
                 .at(Code::IfSyntax, place, message)
-                .expected(CONDITIONS),
+                .expected(condition::FORMS),
         );
         false
     })
-}
-
-fn condition(table: &Table<'_>, text: &str) -> Result<bool, String> {
-    let text = text.trim();
-    if let Some(rest) = text.strip_prefix('!') {
-        return condition_plain(table, rest.trim_start()).map(|holds| !holds);
-    }
-    condition_plain(table, text)
-}
-
-fn condition_plain(table: &Table<'_>, text: &str) -> Result<bool, String> {
-    let mut words = text.split_whitespace();
-    let first = words.next().unwrap_or_default().to_ascii_lowercase();
-    let rest: Vec<&str> = words.collect();
-    match (first.as_str(), &rest[..]) {
-        ("defined", []) => Ok(false),
-        ("defined", [name]) => Ok(table.get(name).is_some_and(|value| !value.is_empty())),
-        ("version", _) => Err("conditions on a version are not supported".to_owned()),
-        ("", _) => Err("a condition is missing".to_owned()),
-        ("true" | "t" | "yes", []) => Ok(true),
-        ("false" | "f" | "no", []) => Ok(false),
-        (word, []) => match word.parse::<f64>() {
-            Ok(number) => Ok(number != 0.0),
-            Err(_) => Err(format!("`{word}` is no condition")),
-        },
-        (_, _) => Err(format!(
-            "`{text}` is no condition: comparisons are not known here"
-        )),
-    }
 }
 
 fn said(table: &Table<'_>, text: &str) -> String {

@@ -18,41 +18,40 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// `1536`, `1.5G`, `10 MB`: an amount in `unit` where it names none, rounded up. A negative amount
-/// is 0. `None` where the text is not of this form: it may still be an expression.
-pub(super) fn amount(text: &str, unit: Unit) -> Option<u64> {
+/// `1536`, `1.5G`, `10 MB`: an amount in `unit` where it names none, rounded up to one. `None`
+/// where the text is not of this form: it may still be an expression.
+pub(super) fn amount(text: &str, unit: Unit) -> Option<i64> {
+    const KIB: f64 = 1024.0;
     let text = text.trim();
     let digits_end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-'))
         .unwrap_or(text.len());
     let number: f64 = text[..digits_end].parse().ok()?;
     let suffix = text[digits_end..].trim_start().to_ascii_uppercase();
-    let kib = match suffix
+    let unit_bytes: i64 = match unit {
+        Unit::Kib => 1 << 10,
+        Unit::Mib => 1 << 20,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a power of two, which is exact")]
+    let factor = match suffix
         .strip_suffix('B')
         .filter(|rest| !rest.is_empty())
         .unwrap_or(&suffix)
     {
-        "" => match unit {
-            Unit::Kib => 1.0,
-            Unit::Mib => 1024.0,
-        },
-        "K" => 1.0,
-        "M" => 1024.0,
-        "G" => 1024.0 * 1024.0,
-        "T" => 1024.0 * 1024.0 * 1024.0,
+        "" => unit_bytes as f64,
+        "K" => KIB,
+        "M" => KIB * KIB,
+        "G" => KIB * KIB * KIB,
+        "T" => KIB * KIB * KIB * KIB,
         _ => return None,
-    };
-    let amount = match unit {
-        Unit::Kib => number * kib,
-        Unit::Mib => number * kib / 1024.0,
     };
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "amounts saturate: below at 0, above where no machine is"
+        reason = "amounts saturate where no machine is"
     )]
-    let whole = amount.ceil() as u64;
-    Some(whole.min(i64::MAX as u64))
+    let bytes = (number * factor).ceil() as i64;
+    // As HTCondor rounds: towards zero after the last unit was added, so -1 is 0.
+    Some(bytes.saturating_add(unit_bytes - 1) / unit_bytes)
 }
 
 /// Names between commas; empty ones are dropped.

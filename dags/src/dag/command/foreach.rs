@@ -1,8 +1,6 @@
 //! The head of a FOREACH: its variables, and the list or file of its items.
 
-use std::borrow::Cow;
-
-use super::super::words::{Cursor, Unquoted, Word, is_keyword};
+use super::super::words::{Cursor, QUOTES, Word, is_keyword};
 use super::Fault;
 use crate::diagnostic::Code;
 
@@ -15,24 +13,24 @@ pub(in crate::dag) struct ForeachHead<'a> {
 
 #[derive(Debug)]
 pub(in crate::dag) enum ItemsOf<'a> {
-    In(Vec<Unquoted<'a>>),
-    From(Unquoted<'a>),
+    In(Vec<Word<'a>>),
+    From(Word<'a>),
 }
 
 /// Reads the head of a FOREACH.
 pub(in crate::dag) fn foreach(text: &str) -> Result<ForeachHead<'_>, Fault> {
     const FORM: &str = "`FOREACH v[, w] IN (a b c)` or `FOREACH v[, w] FROM file`";
     let mut words = Cursor::new(text);
-    words.word();
+    words.word()?;
     let mut vars: Vec<Word<'_>> = Vec::new();
     loop {
         let var = words.until(&[',', '(']);
-        if is_keyword(var.text, "IN") || is_keyword(var.text, "FROM") {
+        if is_keyword(&var.text, "IN") || is_keyword(&var.text, "FROM") {
             if vars.is_empty() {
                 let message = "a FOREACH without a variable";
-                return Err(Fault::at(Code::ForeachHead, var, message).expected(FORM));
+                return Err(Fault::at(Code::ForeachHead, &var, message).expected(FORM));
             }
-            let items = foreach_items(&mut words, var)?;
+            let items = foreach_items(&mut words, &var)?;
             return Ok(ForeachHead { vars, items });
         }
         if var.text.is_empty() {
@@ -46,14 +44,14 @@ pub(in crate::dag) fn foreach(text: &str) -> Result<ForeachHead<'_>, Fault> {
             .all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name || var.text.starts_with(|c: char| c.is_ascii_digit()) {
             let message = format!("`{}` is no name of a variable", var.text);
-            return Err(Fault::at(Code::ForeachHead, var, message).expected(FORM));
+            return Err(Fault::at(Code::ForeachHead, &var, message).expected(FORM));
         }
         if vars
             .iter()
-            .any(|old| old.text.eq_ignore_ascii_case(var.text))
+            .any(|old| old.text.eq_ignore_ascii_case(&var.text))
         {
             let message = format!("the variable `{}` is there twice", var.text);
-            return Err(Fault::at(Code::ForeachHead, var, message));
+            return Err(Fault::at(Code::ForeachHead, &var, message));
         }
         vars.push(var);
         words.take(',');
@@ -61,8 +59,8 @@ pub(in crate::dag) fn foreach(text: &str) -> Result<ForeachHead<'_>, Fault> {
 }
 
 /// What follows IN or FROM.
-fn foreach_items<'a>(words: &mut Cursor<'a>, keyword: Word<'a>) -> Result<ItemsOf<'a>, Fault> {
-    if is_keyword(keyword.text, "FROM") {
+fn foreach_items<'a>(words: &mut Cursor<'a>, keyword: &Word<'_>) -> Result<ItemsOf<'a>, Fault> {
+    if is_keyword(&keyword.text, "FROM") {
         let Some(file) = words.unquoted()? else {
             let message = "FROM without a file";
             return Err(Fault::at(Code::ForeachHead, keyword, message));
@@ -70,7 +68,7 @@ fn foreach_items<'a>(words: &mut Cursor<'a>, keyword: Word<'a>) -> Result<ItemsO
         let rest = words.rest();
         if !rest.text.is_empty() {
             let message = format!("`{}` after the file of a FOREACH", rest.text);
-            return Err(Fault::at(Code::UnexpectedWord, rest, message));
+            return Err(Fault::at(Code::UnexpectedWord, &rest, message));
         }
         return Ok(ItemsOf::From(file));
     }
@@ -82,18 +80,13 @@ fn foreach_items<'a>(words: &mut Cursor<'a>, keyword: Word<'a>) -> Result<ItemsO
             break;
         }
         let quoted = words
-            .peek()
-            .is_some_and(|word| word.text.starts_with(['"', '\'']));
+            .peek()?
+            .is_some_and(|word| word.text.starts_with(QUOTES));
         let item = if quoted {
             words.unquoted()?
         } else {
             let word = words.until(&[',', ')']);
-            let text = Cow::Borrowed(word.text);
-            (!word.text.is_empty()).then_some(Unquoted {
-                text,
-                start: word.start,
-                end: word.end,
-            })
+            (!word.text.is_empty()).then_some(word)
         };
         match item {
             Some(item) => items.push(item),
@@ -113,7 +106,7 @@ fn foreach_items<'a>(words: &mut Cursor<'a>, keyword: Word<'a>) -> Result<ItemsO
     let rest = words.rest();
     if !rest.text.is_empty() {
         let message = format!("`{}` after the list of a FOREACH", rest.text);
-        return Err(Fault::at(Code::UnexpectedWord, rest, message));
+        return Err(Fault::at(Code::UnexpectedWord, &rest, message));
     }
     Ok(ItemsOf::In(items))
 }

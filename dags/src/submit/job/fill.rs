@@ -2,30 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use classad::{Expr, Value};
+use classad::Value;
 
 use super::super::environment;
 use super::super::quoting::{join_arguments, join_old, split_arguments};
-use super::super::requirements::{self, Amount, Asked, Gpus, Outputs};
-use super::super::spec::{JobSpec, ShouldTransfer, SubmitState, TransferExecutable, Universe};
+use super::super::requirements::Host;
+use super::super::spec::{JobSpec, TransferExecutable, Universe};
 use super::super::values;
-use super::resources::{Resources, resources};
+use super::matching::{abilities, requirements_of, transfer_mode};
+use super::policy::policy;
+use super::resources::resources;
 use super::{Job, kept};
 use crate::diagnostic::{Code, did_you_mean};
 
-const KILL_SIGNAL_DEFAULT: &str = "SIGTERM";
 const UNIVERSES: [&str; 2] = [Universe::Vanilla.name(), Universe::Train.name()];
-/// Signals by name, as `kill -l` knows them.
-const SIGNALS: [&str; 12] = [
-    "SIGHUP", "SIGINT", "SIGQUIT", "SIGABRT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGALRM",
-    "SIGTERM", "SIGCONT", "SIGSTOP", "SIGTSTP",
+/// Universes of HTCondor's that are not supported, with the numbers that ads have for them.
+const UNIVERSES_REFUSED: [(&str, i64); 8] = [
+    ("scheduler", 7),
+    ("grid", 9),
+    ("java", 10),
+    ("parallel", 11),
+    ("local", 12),
+    ("vm", 13),
+    ("docker", 5),
+    ("container", 5),
 ];
 
 /// The specification of a job. What is wrong is reported and stands at its default.
 pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
     job.ad.insert("ClusterId", i64::from(cluster));
     job.ad.insert("ProcId", i64::from(proc));
-    let universe = universe(job);
+    let (universe, host) = universe(job);
     let executable = executable(job, universe);
     let transfer_executable = transfer_executable(job, universe);
     let arguments = arguments(job);
@@ -33,15 +40,16 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
     let files = files(job);
     attributes(job);
     let resources = resources(job);
-    let (should_transfer, outputs) = transfer_mode(job);
-    let requirements = requirements_of(job, universe, &resources, should_transfer, outputs);
+    let abilities = abilities(job, host);
+    let transfer = transfer_mode(job);
+    let requirements = requirements_of(job, universe, host, &resources, transfer, &abilities);
     let rank = job.command(&["rank", "preferences"]).and_then(|text| {
         let expr = job.expression(&text)?;
         job.ad.insert("Rank", expr.clone());
         Some(expr)
     });
-    let policy = policy(job);
     kept(job);
+    let policy = policy(job);
     JobSpec {
         universe,
         executable,
@@ -53,7 +61,7 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
         stdout: files.stdout,
         stderr: files.stderr,
         log: files.log,
-        should_transfer,
+        should_transfer: transfer.0,
         transfer_input: files.transfer_input,
         transfer_output: files.transfer_output,
         output_remaps: files.output_remaps,
@@ -74,16 +82,31 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
     }
 }
 
-fn universe(job: &mut Job<'_, '_>) -> Universe {
+fn universe(job: &mut Job<'_, '_>) -> (Universe, Host) {
+    let mut host = Host::Machine;
+    let mut number = Universe::Vanilla.number();
     let universe = match job.command(&["universe"]) {
         None => Universe::Vanilla,
         Some(text) => match text.text.to_ascii_lowercase().as_str() {
             "vanilla" | "5" => Universe::Vanilla,
             "train" => Universe::Train,
             other => {
-                let message = format!("the universe `{}` is not supported", text.text);
+                let refused = UNIVERSES_REFUSED.iter().find(|(name, _)| *name == other);
+                let (code, message) = match refused {
+                    Some((_, known)) => {
+                        number = *known;
+                        host = match other {
+                            "docker" | "container" => Host::Docker,
+                            "scheduler" | "local" => Host::Queue,
+                            _ => Host::Machine,
+                        };
+                        let message = format!("the universe `{}` is not supported", text.text);
+                        (Code::BadUniverse, message)
+                    }
+                    None => (Code::BadValue, format!("`{}` is no universe", text.text)),
+                };
                 let diagnostic = job
-                    .at_value(&text, Code::BadUniverse, message)
+                    .at_value(&text, code, message)
                     .expected("`vanilla` or `train`")
                     .suggest(did_you_mean(other, UNIVERSES));
                 job.diagnostics.push(diagnostic);
@@ -91,11 +114,11 @@ fn universe(job: &mut Job<'_, '_>) -> Universe {
             }
         },
     };
-    job.ad.insert("JobUniverse", universe.number());
+    job.ad.insert("JobUniverse", number);
     if universe == Universe::Train {
         job.ad.insert("WantTrain", true);
     }
-    universe
+    (universe, host)
 }
 
 fn executable(job: &mut Job<'_, '_>, universe: Universe) -> String {
@@ -226,6 +249,13 @@ fn files(job: &mut Job<'_, '_>) -> FilesOf {
     }
 }
 
+/// Whether an attribute is given by the queue, whatever a description says.
+pub(super) fn is_id(name: &str) -> bool {
+    ["ClusterId", "ProcId"]
+        .iter()
+        .any(|id| id.eq_ignore_ascii_case(name))
+}
+
 /// `+Name = expr` and `My.Name = expr`.
 fn attributes(job: &mut Job<'_, '_>) {
     for (name, text) in job.under("my.") {
@@ -233,203 +263,24 @@ fn attributes(job: &mut Job<'_, '_>) {
         if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             let message = format!("`{name}` is no attribute name");
             job.bad(&text, Code::BadAttributeName, message);
+        } else if is_id(&name) {
+            let message = format!("`{name}` is the queue's to give: this has no effect");
+            let diagnostic = job.at_value(&text, Code::BadAttributeName, message);
+            job.diagnostics.push(diagnostic.warning());
         } else if text.text.is_empty() {
-            job.bad(
-                &text,
-                Code::BadExpression,
-                format!("the attribute `{name}` has no value"),
-            );
+            let message = format!("the attribute `{name}` has no value and is undefined");
+            let diagnostic = job.at_value(&text, Code::BadExpression, message);
+            job.diagnostics.push(diagnostic.warning());
+            if let Ok(undefined) = classad::Expr::parse("undefined") {
+                job.ad.insert(name.as_str(), undefined);
+            }
         } else if let Some(expr) = job.expression(&text) {
             job.ad.insert(name.as_str(), expr);
         }
     }
 }
 
-fn transfer_mode(job: &mut Job<'_, '_>) -> (ShouldTransfer, Outputs) {
-    let should = match job.command(&["should_transfer_files"]) {
-        None => ShouldTransfer::IfNeeded,
-        Some(text) => match text.text.to_ascii_uppercase().as_str() {
-            "YES" | "TRUE" => ShouldTransfer::Yes,
-            "NO" | "FALSE" => ShouldTransfer::No,
-            "IF_NEEDED" | "AUTO" => ShouldTransfer::IfNeeded,
-            _ => {
-                let message = format!("`{}` is no way to transfer files", text.text);
-                let diagnostic = job.at_value(&text, Code::BadValue, message);
-                job.diagnostics
-                    .push(diagnostic.expected("`YES`, `NO` or `IF_NEEDED`"));
-                ShouldTransfer::IfNeeded
-            }
-        },
-    };
-    let name = match should {
-        ShouldTransfer::Yes => "YES",
-        ShouldTransfer::No => "NO",
-        ShouldTransfer::IfNeeded => "IF_NEEDED",
-    };
-    job.ad.insert("ShouldTransferFiles", name);
-    let when = match job.command(&["when_to_transfer_output"]) {
-        None => "ON_EXIT".to_owned(),
-        Some(text) => {
-            let when = text.text.to_ascii_uppercase();
-            if !["ON_EXIT", "ON_EXIT_OR_EVICT", "ON_SUCCESS"].contains(&when.as_str()) {
-                let message = format!("`{}` is no time to transfer outputs", text.text);
-                let diagnostic = job.at_value(&text, Code::BadValue, message);
-                let diagnostic =
-                    diagnostic.expected("`ON_EXIT`, `ON_EXIT_OR_EVICT` or `ON_SUCCESS`");
-                job.diagnostics.push(diagnostic);
-            }
-            when
-        }
-    };
-    if should != ShouldTransfer::No {
-        job.ad.insert("WhenToTransferOutput", when.as_str());
-    }
-    let outputs = match when.as_str() {
-        "ON_SUCCESS" => Outputs::OnSuccess,
-        _ => Outputs::Always,
-    };
-    (should, outputs)
-}
-
-fn requirements_of(
-    job: &mut Job<'_, '_>,
-    universe: Universe,
-    resources: &Resources,
-    should_transfer: ShouldTransfer,
-    outputs: Outputs,
-) -> Option<Expr> {
-    let user = job.command(&["requirements"]);
-    if let Some(text) = &user {
-        job.expression(text)?;
-    }
-    let some = |asked: bool| if asked { Amount::Some } else { Amount::Nothing };
-    let text = requirements::text(&Asked {
-        user: user.as_ref().map_or("", |text| &text.text),
-        universe,
-        arch: &job.built_in("arch"),
-        opsys: &job.built_in("opsys"),
-        disk: some(resources.disk_kib > 0),
-        memory: some(resources.memory_mib > 0),
-        cpus: some(resources.cpus > 1),
-        gpus: match (resources.gpus, resources.described) {
-            (0, _) => Gpus::None,
-            (_, true) => Gpus::Described,
-            (_, false) => Gpus::Counted,
-        },
-        custom: &resources.custom,
-        should_transfer,
-        outputs,
-    });
-    match Expr::parse(&text) {
-        Ok(expr) => {
-            job.ad.insert("Requirements", expr.clone());
-            Some(expr)
-        }
-        Err(error) => {
-            let message = format!("`requirements` with its automatic clauses: {error}");
-            match &user {
-                Some(user) => job.bad(user, Code::BadExpression, message),
-                None => {
-                    let diagnostic = job.missing(Code::BadExpression, &message);
-                    job.diagnostics.push(diagnostic);
-                }
-            }
-            None
-        }
-    }
-}
-
-struct Policy {
-    priority: i64,
-    max_retries: u32,
-    success_exit_code: i32,
-    lease_s: Option<u64>,
-    kill_signal: String,
-    hold: SubmitState,
-    batch_name: Option<String>,
-}
-
-fn policy(job: &mut Job<'_, '_>) -> Policy {
-    let priority = whole(
-        job,
-        &["priority", "prio"],
-        i64::from(i32::MIN),
-        i64::from(i32::MAX),
-    )
-    .unwrap_or(0);
-    job.ad.insert("JobPrio", priority);
-    let exit_code = whole(
-        job,
-        &["success_exit_code"],
-        i64::from(i32::MIN),
-        i64::from(i32::MAX),
-    );
-    if let Some(code) = exit_code {
-        job.ad.insert("JobSuccessExitCode", code);
-    }
-    let retries = whole(job, &["max_retries"], 0, i64::from(u32::MAX));
-    if let Some(retries) = retries {
-        job.ad.insert("JobMaxRetries", retries);
-        let code = exit_code.unwrap_or(0);
-        let text = format!("NumJobCompletions > JobMaxRetries || ExitCode =?= {code}");
-        if let Ok(expr) = Expr::parse(&text) {
-            job.ad.insert("OnExitRemove", expr);
-            job.ad.insert("OnExitHold", false);
-        }
-    }
-    let lease = whole(job, &["job_lease_duration"], 0, i64::from(u32::MAX));
-    if let Some(lease) = lease {
-        job.ad.insert("JobLeaseDuration", lease);
-    }
-    let hold = match flag(job, &["hold"]) {
-        Some(true) => SubmitState::Hold,
-        Some(false) | None => SubmitState::Run,
-    };
-    let kill_signal = kill_signal(job);
-    Policy {
-        priority,
-        max_retries: retries.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-        success_exit_code: exit_code.and_then(|n| i32::try_from(n).ok()).unwrap_or(0),
-        lease_s: lease.and_then(|n| u64::try_from(n).ok()),
-        kill_signal,
-        hold,
-        batch_name: string(job, &["batch_name"], "JobBatchName")
-            .map(|name| values::unquoted(&name).to_owned()),
-    }
-}
-
-fn kill_signal(job: &mut Job<'_, '_>) -> String {
-    let Some(text) = job.command(&["kill_sig"]) else {
-        return KILL_SIGNAL_DEFAULT.to_owned();
-    };
-    let upper = text.text.to_ascii_uppercase();
-    let name = match upper.as_str() {
-        "1" => "SIGHUP",
-        "2" => "SIGINT",
-        "3" => "SIGQUIT",
-        "9" => "SIGKILL",
-        "10" => "SIGUSR1",
-        "12" => "SIGUSR2",
-        "15" => "SIGTERM",
-        other => other,
-    };
-    let name = if name.starts_with("SIG") {
-        name.to_owned()
-    } else {
-        format!("SIG{name}")
-    };
-    if !SIGNALS.contains(&name.as_str()) {
-        let message = format!("`{}` is no signal", text.text);
-        let diagnostic = job
-            .at_value(&text, Code::BadValue, message)
-            .suggest(did_you_mean(&name, SIGNALS));
-        job.diagnostics.push(diagnostic);
-    }
-    job.ad.insert("KillSig", name.as_str());
-    name
-}
-
-fn string(
+pub(super) fn string(
     job: &mut Job<'_, '_>,
     names: &'static [&'static str],
     attribute: &str,
@@ -450,7 +301,7 @@ fn list(
     Some(list)
 }
 
-fn flag(job: &mut Job<'_, '_>, names: &'static [&'static str]) -> Option<bool> {
+pub(super) fn flag(job: &mut Job<'_, '_>, names: &'static [&'static str]) -> Option<bool> {
     let text = job.command(names)?;
     let value = values::boolean(&text.text);
     if value.is_none() {

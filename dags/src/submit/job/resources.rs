@@ -1,9 +1,9 @@
 //! The resources of a job: amounts, GPU properties, custom resources.
 
-use classad::{Expr, Value};
+use classad::{ClassAd, Expr, Scope, Value};
 
+use super::super::requirements::{self, Amount, Custom, Gpus};
 use super::super::values::{self, Unit};
-use super::fill::whole;
 use super::{Job, Text};
 use crate::diagnostic::Code;
 
@@ -18,37 +18,62 @@ pub(super) struct Resources {
     pub memory_mib: u64,
     pub disk_kib: u64,
     pub gpus: u32,
-    /// Whether properties are asked of each GPU.
-    pub described: bool,
-    /// The names of custom resources.
-    pub custom: Vec<String>,
+    /// What the automatic clauses say of each.
+    pub cpus_asked: Amount,
+    pub memory_asked: Amount,
+    pub disk_asked: Amount,
+    pub gpus_asked: Gpus,
+    pub custom: Vec<Custom>,
+}
+
+/// One amount as it was asked for.
+struct Asked<T> {
+    /// What it is without any machine, where that can be told.
+    amount: Option<T>,
+    clause: Amount,
 }
 
 /// Reads them into the ad.
 pub(super) fn resources(job: &mut Job<'_, '_>) -> Resources {
-    let cpus = count(job, &["request_cpus", "request_cpu"], "RequestCpus").unwrap_or(1);
-    job.ad.insert("RequestCpus", i64::from(cpus));
-    let memory_mib =
-        amount(job, &["request_memory"], "RequestMemory", Unit::Mib).unwrap_or(MEMORY_MIB_DEFAULT);
-    let disk_kib =
-        amount(job, &["request_disk"], "RequestDisk", Unit::Kib).unwrap_or(DISK_KIB_DEFAULT);
-    for (name, amount) in [("RequestMemory", memory_mib), ("RequestDisk", disk_kib)] {
-        job.ad
-            .insert(name, i64::try_from(amount).unwrap_or(i64::MAX));
+    let cpus = count(job, &["request_cpus", "request_cpu"], "RequestCpus", 1);
+    let memory = amount(job, &["request_memory"], "RequestMemory", Unit::Mib);
+    let disk = amount(job, &["request_disk"], "RequestDisk", Unit::Kib);
+    let resources_by_default = [
+        ("RequestCpus", &cpus.clause, 1),
+        ("RequestMemory", &memory.clause, MEMORY_MIB_DEFAULT),
+        ("RequestDisk", &disk.clause, DISK_KIB_DEFAULT),
+    ];
+    for (name, clause, default) in resources_by_default {
+        // Who asks for `undefined` lets the queue choose; HTCondor's ad then has nothing.
+        let absent = *clause == Amount::Unsaid || (*clause == Amount::Undefined && !job.is_shown());
+        if absent {
+            let default = i64::try_from(default).unwrap_or(i64::MAX);
+            job.ad.insert(name, default);
+        }
     }
-    let gpus = count(job, &["request_gpus", "request_gpu"], "RequestGPUs");
-    if let Some(gpus) = gpus {
-        job.ad.insert("RequestGPUs", i64::from(gpus));
-    }
-    let gpus = gpus.unwrap_or(0);
-    let described = gpus > 0 && gpu_properties(job);
+    let gpus = count(job, &["request_gpus", "request_gpu"], "RequestGPUs", 0);
+    let is_asked = !matches!(gpus.clause, Amount::Unsaid | Amount::Undefined);
+    let described = is_asked && gpu_properties(job);
+    let gpus_asked = match (gpus.clause, described) {
+        (Amount::Some, true) => Gpus::Described,
+        (Amount::Some, false) => Gpus::Counted,
+        (Amount::Nothing | Amount::Unsaid | Amount::Undefined, _) => Gpus::None,
+    };
+    let queues = |clause: Amount, shown: bool| match clause {
+        Amount::Unsaid => Amount::Some,
+        Amount::Undefined if !shown => Amount::Some,
+        Amount::Undefined | Amount::Some | Amount::Nothing => clause,
+    };
     let custom = custom(job);
     Resources {
-        cpus,
-        memory_mib,
-        disk_kib,
-        gpus,
-        described,
+        cpus: cpus.amount.unwrap_or(1),
+        memory_mib: memory.amount.unwrap_or(MEMORY_MIB_DEFAULT),
+        disk_kib: disk.amount.unwrap_or(DISK_KIB_DEFAULT),
+        gpus: gpus.amount.unwrap_or(0),
+        cpus_asked: cpus.clause,
+        memory_asked: queues(memory.clause, job.is_shown()),
+        disk_asked: queues(disk.clause, job.is_shown()),
+        gpus_asked,
         custom,
     }
 }
@@ -56,13 +81,14 @@ pub(super) fn resources(job: &mut Job<'_, '_>) -> Resources {
 /// What each GPU must have, joined into `RequireGPUs`. Says whether there is any.
 fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
     let mut clauses = Vec::new();
-    let mut speaks_of_capability = false;
+    let mut own = String::new();
     if let Some(text) = job.command(&["require_gpus"])
         && job.expression(&text).is_some()
     {
-        speaks_of_capability = text.text.to_ascii_lowercase().contains("capability");
-        clauses.push(text.text);
+        own.clone_from(&text.text);
+        clauses.push(joinable(&text.text));
     }
+    let says = |name: &str| requirements::mentions(&own, name);
     let bounds: [(&'static [&'static str], &str, &str); 2] = [
         (
             &["gpus_minimum_capability"],
@@ -80,7 +106,7 @@ fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
             && let Some(expr) = number(job, &text)
         {
             job.ad.insert(attribute, expr);
-            if !speaks_of_capability {
+            if !says("Capability") {
                 clauses.push(clause.to_owned());
             }
         }
@@ -88,9 +114,10 @@ fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
     if let Some(text) = job.command(&["gpus_minimum_memory"]) {
         match values::amount(&text.text, Unit::Mib) {
             Some(mib) => {
-                job.ad
-                    .insert("GPUsMinMemory", i64::try_from(mib).unwrap_or(i64::MAX));
-                clauses.push("GlobalMemoryMb >= GPUsMinMemory".to_owned());
+                job.ad.insert("GPUsMinMemory", mib);
+                if !says("GlobalMemoryMb") {
+                    clauses.push("GlobalMemoryMb >= GPUsMinMemory".to_owned());
+                }
             }
             None => not_an_amount(job, &text),
         }
@@ -99,7 +126,9 @@ fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
         match runtime_version(&text.text) {
             Some(version) => {
                 job.ad.insert("GPUsMinRuntime", version);
-                clauses.push("MaxSupportedVersion >= GPUsMinRuntime".to_owned());
+                if !says("MaxSupportedVersion") {
+                    clauses.push("MaxSupportedVersion >= GPUsMinRuntime".to_owned());
+                }
             }
             None => {
                 let message = format!("`{}` is no version of a GPU runtime", text.text);
@@ -115,6 +144,15 @@ fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
     true
 }
 
+/// An expression that `&&` may follow: in parentheses where it binds less.
+fn joinable(text: &str) -> String {
+    let joined = Expr::parse(&format!("{text} && true"));
+    match joined.is_ok_and(|expr| expr.clauses().len() > 1) {
+        true => text.to_owned(),
+        false => format!("({text})"),
+    }
+}
+
 /// `12.4` is 12040, as drivers count.
 fn runtime_version(text: &str) -> Option<i64> {
     let (major, minor) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
@@ -126,9 +164,9 @@ fn runtime_version(text: &str) -> Option<i64> {
 }
 
 /// `request_name = n` of resources that only the machines know.
-fn custom(job: &mut Job<'_, '_>) -> Vec<String> {
+fn custom(job: &mut Job<'_, '_>) -> Vec<Custom> {
     const KNOWN: [&str; 6] = ["cpus", "cpu", "memory", "disk", "gpus", "gpu"];
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for (name, text) in job.under("request_") {
         let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if KNOWN.iter().any(|known| known.eq_ignore_ascii_case(&name)) || text.text.is_empty() {
@@ -138,21 +176,73 @@ fn custom(job: &mut Job<'_, '_>) -> Vec<String> {
             let message = format!("`{name}` is no name of a resource");
             job.bad(&text, Code::BadAttributeName, message);
         } else if let Some(expr) = job.expression(&text) {
+            let value = literal(&expr);
             job.ad.insert(format!("Request{name}").as_str(), expr);
-            names.push(name);
+            match value {
+                Some(Value::Str(_)) => found.push(Custom::Text(name)),
+                Some(value) if value.as_f64().is_some_and(|n| n <= 0.0) => {}
+                Some(_) | None => found.push(Custom::Amount(name)),
+            }
         }
     }
-    names
+    found
+}
+
+/// The value of an expression that is a literal.
+fn literal(expr: &Expr) -> Option<Value> {
+    expr.is_literal()
+        .then(|| Scope::new(&ClassAd::new()).eval(expr))
+}
+
+/// Whether an amount gets a clause: if it is more than every machine has, or not known before.
+fn clause_of(expr: &Expr, every_machine_has: f64) -> Amount {
+    match literal(expr).and_then(|value| value.as_f64()) {
+        Some(n) if n <= every_machine_has => Amount::Nothing,
+        Some(_) | None => Amount::Some,
+    }
 }
 
 /// A number of things: an expression that is an integer without any machine.
-fn count(job: &mut Job<'_, '_>, names: &'static [&'static str], attribute: &str) -> Option<u32> {
-    let n = whole(job, names, 0, i64::from(u32::MAX));
-    let n = n.and_then(|n| u32::try_from(n).ok());
-    if n.is_none() {
-        job.ad.remove(attribute);
+fn count(
+    job: &mut Job<'_, '_>,
+    names: &'static [&'static str],
+    attribute: &str,
+    every_machine_has: u32,
+) -> Asked<u32> {
+    let unsaid = |clause| Asked {
+        amount: None,
+        clause,
+    };
+    let Some(text) = job.command(names) else {
+        return unsaid(Amount::Unsaid);
+    };
+    if text.text.eq_ignore_ascii_case("undefined") {
+        return unsaid(Amount::Undefined);
     }
-    n
+    let Some((expr, value)) = job.number(&text) else {
+        return unsaid(Amount::Some);
+    };
+    let clause = clause_of(&expr, f64::from(every_machine_has));
+    job.ad.insert(attribute, expr.clone());
+    let amount = match value {
+        Value::Int(n) => u32::try_from(n).ok(),
+        Value::Bool(_)
+        | Value::Real(_)
+        | Value::Undefined
+        | Value::Error
+        | Value::Str(_)
+        | Value::AbsTime { .. }
+        | Value::RelTime(_)
+        | Value::List(_)
+        | Value::Ad(_) => None,
+    };
+    if amount.is_none() && !refused_amount(job, &text, &expr) {
+        let message = format!("`{}` is `{}`, not a whole number here", names[0], text.text);
+        let diagnostic = job.at_value(&text, Code::BadValue, message);
+        let diagnostic = diagnostic.expected(format!("a whole number from 0 to {}", u32::MAX));
+        job.diagnostics.push(diagnostic);
+    }
+    Asked { amount, clause }
 }
 
 fn amount(
@@ -160,17 +250,38 @@ fn amount(
     names: &'static [&'static str],
     attribute: &str,
     unit: Unit,
-) -> Option<u64> {
-    let text = job.command(names)?;
+) -> Asked<u64> {
+    // What no clause is added for: so little is everywhere.
+    let every_machine_has: i32 = match unit {
+        Unit::Mib => 1,
+        Unit::Kib => 0,
+    };
+    let unsaid = |clause| Asked {
+        amount: None,
+        clause,
+    };
+    let Some(text) = job.command(names) else {
+        return unsaid(Amount::Unsaid);
+    };
     if let Some(amount) = values::amount(&text.text, unit) {
-        return Some(amount);
+        job.ad.insert(attribute, amount);
+        return Asked {
+            amount: Some(u64::try_from(amount).unwrap_or(0)),
+            clause: match amount > i64::from(every_machine_has) {
+                true => Amount::Some,
+                false => Amount::Nothing,
+            },
+        };
     }
     if text.text.eq_ignore_ascii_case("undefined") {
-        job.ad.remove(attribute);
-        return None;
+        return unsaid(Amount::Undefined);
     }
-    let (_, value) = job.number(&text)?;
-    match value {
+    let Some((expr, value)) = job.number(&text) else {
+        return unsaid(Amount::Some);
+    };
+    let clause = clause_of(&expr, f64::from(every_machine_has));
+    job.ad.insert(attribute, expr.clone());
+    let amount = match value {
         Value::Int(n) => Some(u64::try_from(n).unwrap_or(0)),
         #[expect(
             clippy::cast_possible_truncation,
@@ -178,11 +289,35 @@ fn amount(
             reason = "amounts saturate; a fraction is rounded up"
         )]
         Value::Real(n) if n.is_finite() => Some((n.ceil() as u64).min(i64::MAX as u64)),
-        _ => {
-            not_an_amount(job, &text);
-            None
-        }
+        Value::Real(_)
+        | Value::Bool(_)
+        | Value::Undefined
+        | Value::Error
+        | Value::Str(_)
+        | Value::AbsTime { .. }
+        | Value::RelTime(_)
+        | Value::List(_)
+        | Value::Ad(_) => None,
+    };
+    if amount.is_none() && !refused_amount(job, &text, &expr) {
+        not_an_amount(job, &text);
     }
+    Asked { amount, clause }
+}
+
+/// An amount that depends on the machine is understood and not supported. Says whether it is one.
+fn refused_amount(job: &mut Job<'_, '_>, text: &Text<'_, '_>, expr: &Expr) -> bool {
+    let of_machine = !expr.references().external.is_empty();
+    if of_machine {
+        let message = format!(
+            "`{}` depends on the machine, which is not supported yet",
+            text.name
+        );
+        let diagnostic = job.at_value(text, Code::AmountOfMachine, message);
+        job.diagnostics
+            .push(diagnostic.expected("an amount that can be told before there is a machine"));
+    }
+    of_machine
 }
 
 fn not_an_amount(job: &mut Job<'_, '_>, text: &Text<'_, '_>) {
