@@ -16,41 +16,50 @@ use crate::verbs::{manager as manager_verb, worker as worker_verb};
 /// The one worker's name.
 const WORKER_NAME: &str = "local";
 
-/// Both daemons, running.
+/// The manager, running, and the worker once there is something to do.
 pub struct Embedded {
     manager: manager::Manager,
-    worker: worker::Running,
+    worker: Option<worker::Running>,
+    worker_dir: PathBuf,
     /// Held for as long as they run.
     _lock: Flock<File>,
 }
 
 impl Embedded {
-    /// Starts both with their state below `state_dir`, which must exist.
+    /// Starts the manager with its state below `state_dir`, which must exist.
     ///
     /// # Errors
-    /// The directory is in use, or one of the two cannot start.
-    pub async fn start(state_dir: &Path, cpus: Option<u32>) -> Result<Embedded, Failure> {
+    /// The directory is in use, or the manager cannot start.
+    pub async fn start(state_dir: &Path) -> Result<Embedded, Failure> {
         let lock = lock(state_dir)?;
         let mut settings = manager::Settings::new(state_dir.join("manager"));
         settings.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let manager = manager::start(settings)
             .await
             .map_err(|error| manager_verb::start_failure(&error))?;
+        Ok(Embedded {
+            manager,
+            worker: None,
+            worker_dir: state_dir.join("worker"),
+            _lock: lock,
+        })
+    }
+
+    /// Starts the worker: from here on jobs run.
+    ///
+    /// # Errors
+    /// It cannot start.
+    pub async fn begin_work(&mut self, cpus: Option<u32>) -> Result<(), Failure> {
         let worker = worker::start(worker::Settings {
-            manager: manager.address().to_string(),
-            state_dir: state_dir.join("worker"),
+            manager: self.manager.address().to_string(),
+            state_dir: self.worker_dir.clone(),
             name: Some(worker_name()),
             cpus,
             trainer: own_program()?,
             ..worker::Settings::default()
-        })
-        .await
-        .map_err(worker_verb::failure)?;
-        Ok(Embedded {
-            manager,
-            worker,
-            _lock: lock,
-        })
+        });
+        self.worker = Some(worker.await.map_err(worker_verb::failure)?);
+        Ok(())
     }
 
     pub fn address(&self) -> Address {
@@ -71,7 +80,10 @@ impl Embedded {
     /// # Errors
     /// One of the two did not end as it should; what was acknowledged is on disk all the same.
     pub async fn stop(self) -> Result<(), Failure> {
-        let worker = self.worker.stop().await.map_err(worker_verb::failure);
+        let worker = match self.worker {
+            Some(worker) => worker.stop().await.map_err(worker_verb::failure),
+            None => Ok(()),
+        };
         let manager = self.manager.drain().await;
         let manager = manager.map_err(|fault| Failure::Internal(told(&fault)));
         worker.and(manager)

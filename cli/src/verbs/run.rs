@@ -41,14 +41,27 @@ pub async fn run(args: args::Run, settings: &Settings) -> Result<Exit, Failure> 
         .map_err(|error| Failure::Work(format!("{}: {error}", log.display())))?;
     let mut interrupts = Interrupts::listen()?;
     let mut embedded = tokio::select! {
-        embedded = Embedded::start(&state_dir, args.cpus) => embedded?,
+        embedded = Embedded::start(&state_dir) => embedded?,
         () = interrupts.next() => return Err(Failure::Interrupted),
     };
     let address = embedded.address();
-    let ended = tokio::select! {
-        ended = work(&address, (bundle, found), &args, settings) => ended,
+    let queued = tokio::select! {
+        queued = queue(&address, (bundle, found), &args) => queued,
         failure = embedded.died() => Err(failure),
         () = interrupts.next() => Err(Failure::Interrupted),
+    };
+    // Nothing runs before it is said what will: an earlier run's jobs may not be wanted any more.
+    let ready = match queued {
+        Ok(queued) => embedded.begin_work(args.cpus).await.map(|()| queued),
+        Err(failure) => Err(failure),
+    };
+    let ended = match ready {
+        Ok(queued) => tokio::select! {
+            ended = work(queued, &args, settings) => ended,
+            failure = embedded.died() => Err(failure),
+            () = interrupts.next() => Err(Failure::Interrupted),
+        },
+        Err(failure) => Err(failure),
     };
     if let Err(Failure::Interrupted) = ended {
         complain("stopping; Ctrl-C again ends at once");
@@ -90,24 +103,47 @@ fn own_name(file: &Path) -> String {
     format!("{stem}-{}", &digest[..8])
 }
 
-/// Submits or resumes, watches to the end, and tells how it went.
-async fn work(
+/// A DAG run that waits for a worker.
+struct Queued {
+    client: Client,
+    id: u32,
+    typed: String,
+    since: Instant,
+}
+
+/// Submits or resumes.
+async fn queue(
     address: &Address,
     (bundle, found): (Bundle, Found),
     args: &args::Run,
-    settings: &Settings,
-) -> Result<Exit, Failure> {
-    let started = Instant::now();
+) -> Result<Queued, Failure> {
+    let since = Instant::now();
     let client = Client::connect(address).await?;
     let typed = bundle.typed.clone();
     let id = submit_or_resume(&client, bundle, found, args).await?;
+    Ok(Queued {
+        client,
+        id,
+        typed,
+        since,
+    })
+}
+
+/// Watches to the end, and tells how it went.
+async fn work(queued: Queued, args: &args::Run, settings: &Settings) -> Result<Exit, Failure> {
+    let Queued {
+        client,
+        id,
+        typed,
+        since,
+    } = queued;
     let stuck = {
         let mut progress = Progress::start(&args.file);
         watch(&client, id, &mut progress).await?
     };
     let run = client.run(id).await?;
     let studies = client.studies_of(&run).await?;
-    summary::print(&run, &studies, &typed, started.elapsed(), settings)?;
+    summary::print(&run, &studies, &typed, since.elapsed(), settings)?;
     if run.status == "Completed" {
         return Ok(Exit::Ok);
     }
