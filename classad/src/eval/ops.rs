@@ -95,6 +95,20 @@ impl From<Answer> for Val {
     }
 }
 
+impl From<Answer> for View<'_> {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Undefined => Self::Undefined,
+            Answer::Error => Self::Error,
+            Answer::Bool(value) => Self::Bool(value),
+            Answer::Int(value) => Self::Int(value),
+            Answer::Real(value) => Self::Real(value),
+            Answer::AbsTime { secs, offset } => Self::AbsTime { secs, offset },
+            Answer::RelTime(secs) => Self::RelTime(secs),
+        }
+    }
+}
+
 /// What a value says as a condition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Truth {
@@ -109,20 +123,6 @@ pub(crate) enum Truth {
 pub(crate) enum Chain {
     And,
     Or,
-}
-
-impl From<Answer> for View<'_> {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Undefined => Self::Undefined,
-            Answer::Error => Self::Error,
-            Answer::Bool(value) => Self::Bool(value),
-            Answer::Int(value) => Self::Int(value),
-            Answer::Real(value) => Self::Real(value),
-            Answer::AbsTime { secs, offset } => Self::AbsTime { secs, offset },
-            Answer::RelTime(secs) => Self::RelTime(secs),
-        }
-    }
 }
 
 pub(crate) fn truth<'v>(value: impl Into<View<'v>>) -> Truth {
