@@ -36,6 +36,9 @@ pub(super) struct Packed {
     pub kind: Kind,
 }
 
+/// Half a cache line.
+const _: () = assert!(size_of::<Packed>() == 32);
+
 /// A stretch of the tree's text.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
