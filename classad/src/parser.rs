@@ -140,6 +140,7 @@ struct Parser<'t> {
 }
 
 impl<'t> Parser<'t> {
+    #[inline(always)]
     fn new(text: &'t str, syntax: Syntax) -> Self {
         Self {
             lexer: Lexer::new(text, syntax),

@@ -153,24 +153,24 @@ impl Builder {
 
     /// The expression whose outermost node is `root`.
     pub(crate) fn finish(mut self, root: NodeId) -> Expr {
-        /// How many times the room that is needed may be kept.
-        const WASTE_MAX: usize = 4;
         if let Some(literal) = self.as_literal(root) {
             return Expr::literal(literal);
         }
-        let counted = |length: usize| u32::try_from(length).is_ok();
-        assert!(
-            counted(self.tree.nodes.len()) && counted(self.tree.text.len()),
-            "readers bound their texts far below 4 GiB"
-        );
-        // Room was made by the length of the text, which may be mostly blanks.
-        if self.tree.nodes.len() < self.tree.nodes.capacity() / WASTE_MAX {
-            self.tree.nodes.shrink_to_fit();
-        }
-        if self.tree.text.len() < self.tree.text.capacity() / WASTE_MAX {
-            self.tree.text.shrink_to_fit();
+        /// How many times the room that is needed may be kept: it was made by the length of the
+        /// text, which may be mostly blanks.
+        const WASTE_MAX: usize = 4;
+        let Tree { nodes, text, .. } = &self.tree;
+        let wasted = |len: usize, capacity: usize| len < capacity / WASTE_MAX;
+        if wasted(nodes.len(), nodes.capacity()) || wasted(text.len(), text.capacity()) {
+            self.shrink();
         }
         Expr(Repr::Tree(Arc::new(self.tree), root))
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
+        self.tree.nodes.shrink_to_fit();
+        self.tree.text.shrink_to_fit();
     }
 
     #[inline]
