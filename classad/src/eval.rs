@@ -81,6 +81,10 @@ impl<'a> Scope<'a> {
         self
     }
 
+    pub(crate) fn has_mode(&self, mode: Mode) -> bool {
+        self.mode == mode
+    }
+
     pub(crate) fn my(&self) -> &'a ClassAd {
         self.my
     }

@@ -1,7 +1,7 @@
 //! Running compiled code in a scope.
 
 use crate::eval::ops::{self, Chain, Truth, View};
-use crate::eval::{Evaluator, MY, Scope, Val};
+use crate::eval::{Evaluator, MY, Mode, Scope, Val};
 use crate::limits::EVAL_STEPS_MAX;
 use crate::value::Value;
 
@@ -65,13 +65,13 @@ impl Got<'_> {
 }
 
 impl<'v> Run<'v> {
-    /// `None` if the code was made for another ad than the scope's.
+    /// `None` if the code was made for another ad than the scope's, or other rules of look-up.
     fn new(scope: Scope<'v>, compiled: &'v Compiled) -> Option<Self> {
         let fits = match &compiled.0.my {
             Some(my) => my.identity() == scope.my().identity(),
             None => true,
         };
-        fits.then_some(Self {
+        (fits && scope.has_mode(Mode::HtCondor)).then_some(Self {
             scope,
             evaluator: None,
             compared: 0,
