@@ -81,6 +81,8 @@ pub enum Verb {
     Why(Why),
     /// Show what a job printed
     Logs(Logs),
+    /// List the events of an event log, the file that `log` of a submit description names
+    Events(Events),
     /// Block until jobs or DAG runs have ended
     Wait(Wait),
     /// Download the outputs of a job or DAG run
@@ -207,6 +209,13 @@ pub struct Why {
     /// A job (12.0), or a cluster or DAG run (12)
     #[arg(value_name = "ID")]
     pub id: Subject,
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// The log, in HTCondor's text form; - is standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

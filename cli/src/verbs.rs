@@ -6,6 +6,7 @@ mod classad;
 mod completions;
 pub mod dag;
 mod data;
+mod events;
 mod fetch;
 mod history;
 mod logs;
@@ -59,6 +60,7 @@ pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
         }),
         Verb::Why(args) => ask(settings, |client| why::run(client, args, settings)),
         Verb::Logs(args) => ask(settings, |client| logs::run(client, args)),
+        Verb::Events(args) => events::run(&args, settings),
         Verb::Wait(args) => ask(settings, |client| {
             wait::run(client, args.ids, args.timeout, settings)
         }),

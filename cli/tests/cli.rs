@@ -12,6 +12,8 @@ use tempfile::TempDir;
 mod classad;
 #[path = "cli/dags.rs"]
 mod dags;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/submit.rs"]
 mod submit;
 #[path = "cli/train.rs"]
@@ -85,6 +87,7 @@ fn every_verb_has_help() {
         "rm",
         "why",
         "logs",
+        "events",
         "wait",
         "fetch",
         "dag",

@@ -37,6 +37,16 @@ pub fn now_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
+/// The year on this machine's calendar.
+pub fn year_now() -> i32 {
+    Timestamp::now().to_zoned(TimeZone::system()).year().into()
+}
+
+/// How far this machine's zone is east of UTC at a moment, in seconds; 0 for a time no calendar has.
+pub fn zone_offset_s(unix_s: i64) -> i32 {
+    Timestamp::from_second(unix_s).map_or(0, |time| TimeZone::system().to_offset(time).seconds())
+}
+
 fn timestamp(ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }

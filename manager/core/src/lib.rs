@@ -31,6 +31,7 @@ mod queue;
 mod record;
 mod run;
 mod study;
+pub mod user_log;
 mod workspace;
 
 pub use command::{Act, Command, DrainState, NewCluster, NewRun, Refusal, Reply};
