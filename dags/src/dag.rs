@@ -4,6 +4,8 @@
 //! each distinct file is held once. What happened to a node is not held here: that is a run's
 //! state.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Diagnostics;
@@ -160,6 +162,15 @@ impl Dag {
             NodeKind::Study { study, .. } => Some(&self.studies[study as usize]),
             NodeKind::Job { .. } | NodeKind::Noop { .. } => None,
         }
+    }
+
+    /// What its descriptions asked of the submitter, with the answers: to be sent with the texts and
+    /// handed in again by [`Sent`](crate::files::Sent).
+    #[must_use]
+    pub fn answers(&self) -> BTreeMap<String, String> {
+        let all = self.submits.iter().flat_map(Submit::answers);
+        all.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// The counts a checker prints.

@@ -16,6 +16,49 @@ pub trait Files {
 
     /// Whether something can be read at this path.
     fn exists(&self, path: &str) -> bool;
+
+    /// What the submitter knows and a file may ask for: `ENV.HOME` is the value of `$ENV(HOME)`,
+    /// and `SUBMIT_TIME`, `YEAR`, `MONTH`, `DAY` tell when ([`crate::submit::Submission`] has
+    /// their values). `None` where it is not known.
+    fn submitter(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    /// All of the submitter's environment, by name.
+    fn environment(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+/// Files with what their submitter knew when they were sent: what is read again elsewhere is read
+/// as it was read there.
+pub struct Sent<'a> {
+    pub files: &'a dyn Files,
+    /// By the names of [`Files::submitter`].
+    pub submitter: &'a BTreeMap<String, String>,
+}
+
+impl Files for Sent<'_> {
+    fn read(&self, path: &str) -> Result<String, String> {
+        self.files.read(path)
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.files.exists(path)
+    }
+
+    fn submitter(&self, name: &str) -> Option<String> {
+        self.submitter.get(name).cloned()
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let answers = self.submitter.iter();
+        answers
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix("ENV.")?.to_owned(), value.clone()))
+            })
+            .collect()
+    }
 }
 
 /// Files held in memory, by path: what tests and uploads use.
@@ -64,6 +107,14 @@ impl Files for InDir<'_> {
 
     fn exists(&self, path: &str) -> bool {
         self.files.exists(&join(self.dir, path))
+    }
+
+    fn submitter(&self, name: &str) -> Option<String> {
+        self.files.submitter(name)
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        self.files.environment()
     }
 }
 

@@ -20,7 +20,9 @@ mod functions;
 mod glob;
 mod job;
 mod macros;
+mod matchtime;
 mod parse;
+mod policy;
 mod queue;
 mod quoting;
 mod requirements;
@@ -30,10 +32,12 @@ mod submission;
 mod values;
 
 pub use macros::{Macro, Macros, Placement};
+pub use matchtime::{fill_match, match_attributes, may_become};
+pub use policy::{ConcurrencyLimits, HoldWhen, JobPolicy, RetryUntil};
 pub use queue::Items;
 pub(crate) use queue::split_row;
 pub use quoting::{join_arguments, split_arguments};
-pub use spec::{JobSpec, ShouldTransfer, SubmitState, TransferExecutable, Universe};
+pub use spec::{JobSpec, MatchField, ShouldTransfer, SubmitState, TransferExecutable, Universe};
 pub use submission::Submission;
 
 /// Bytes of a submit description with everything it includes.
@@ -63,6 +67,10 @@ pub struct Submit {
     statements: Vec<Statement>,
     /// Item files, by the name they were read under.
     item_files: std::collections::BTreeMap<String, ItemFile>,
+    /// What it asks of the submitter, as far as that was answered: [`Submit::answers`].
+    answers: Macros,
+    /// Names, in lower case, that values use which it is given from elsewhere: [`Submit::ask`].
+    used_elsewhere: std::collections::BTreeSet<String>,
 }
 
 /// Where a statement stands: a source and bytes in it.
@@ -192,9 +200,27 @@ impl Submit {
         }
     }
 
+    /// As [`Self::expand`], with the ad of [`Self::job_ad`]: the job as the queue holds it.
+    ///
+    /// # Errors
+    /// As [`Self::expand`].
+    pub fn queued(
+        &self,
+        macros: &Macros,
+        submission: &Submission<'_>,
+        proc: u32,
+        row: &[String],
+    ) -> Result<JobSpec, Diagnostics> {
+        match job::queued(self, macros, submission, proc, row) {
+            (Some(spec), diagnostics) if !diagnostics.has_errors() => Ok(spec),
+            (_, diagnostics) => Err(diagnostics),
+        }
+    }
+
     /// The whole ad of one proc as HTCondor's queue has it at first, with everything that is said of
     /// it; `None` where there is none. Other than [`Self::expand`] it goes on after what is refused
-    /// ([`Code::is_refusal`](crate::Code::is_refusal)) and after errors, as far as it can. `row` as there.
+    /// ([`Code::is_refusal`](crate::Code::is_refusal)) and after errors, as far as it can. `row` as
+    /// there.
     #[must_use]
     pub fn job_ad(
         &self,
@@ -239,6 +265,26 @@ impl Submit {
     #[must_use]
     pub fn asks_submitter(&self) -> std::collections::BTreeSet<String> {
         submission::asked(self)
+    }
+
+    /// What the submitter answered, by the names of [`Self::asks_submitter`]: their values under
+    /// everything that is given or assigned. Kept with the description, so a job is the same
+    /// wherever it is expanded.
+    pub fn answers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let answers = self.answers.iter();
+        answers.map(|answer| (answer.name.as_str(), answer.value.as_str()))
+    }
+
+    /// Takes note of a text that the description will be given as a macro's value: asks the
+    /// submitter for what it uses, and knows that its names are macros.
+    pub fn ask(&mut self, text: &str, files: &dyn Files) {
+        let names = expand::names_in(text).map(str::to_ascii_lowercase);
+        self.used_elsewhere.extend(names);
+        for name in submission::asked_in(text) {
+            if let Some(value) = files.submitter(&name) {
+                self.answers.insert_before(&name, value);
+            }
+        }
     }
 
     /// Everything that can be said about the description under these macros before it runs: its

@@ -15,6 +15,13 @@ pub use gpus::{GpuAd, SIMULATED_GPUS_MAX, simulated};
 
 use crate::settings::VERSION;
 
+/// What jobs that need a younger HTCondor look at: the release whose ways these are.
+const CONDOR_VERSION: &str = concat!(
+    "$CondorVersion: 25.14.1 Updraft-",
+    env!("CARGO_PKG_VERSION"),
+    " $"
+);
+
 /// What was asked for, by flag or configuration.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -72,6 +79,7 @@ pub fn offer(wanted: &Wanted) -> Result<Offer, DiscoveryError> {
     ad.insert("TotalDisk", clamp(disk_kib));
     ad.insert("TotalGPUs", gpus.len() as i64);
     ad.insert("HasFileTransfer", true);
+    ad.insert("CondorVersion", CONDOR_VERSION);
     ad.insert("HasTrainer", true);
     ad.insert("UpdraftVersion", VERSION);
     if !wanted.simulate_gpus.is_empty() {

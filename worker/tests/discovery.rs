@@ -46,6 +46,8 @@ fn the_ad_says_what_there_is() {
         assert_eq!(expr.to_old(), expected, "{name}");
     }
     assert_eq!(ad.eval("HAS_GPU"), Value::Bool(true));
+    let young = Expr::parse("versioncmp(split(CondorVersion)[1], \"8.9.7\") >= 0").unwrap();
+    assert_eq!(classad::Scope::new(&ad).eval(&young), Value::Bool(true));
     for carved in [
         "Cpus",
         "Memory",

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct Bundle {
     pub main: String,
     /// Exactly the texts that were read, by the path under which they were asked for.
     pub sources: BTreeMap<String, String>,
+    /// What was given on the command line, and what the submitter alone knows
+    /// ([`Files::submitter`]).
     pub macros: BTreeMap<String, String>,
     pub work: Work,
     /// How many warnings were printed.
@@ -77,14 +80,16 @@ impl Bundle {
     }
 
     /// BLAKE3 over the texts, the main file's name and the macros, each with its length in front:
-    /// equal exactly for equal submissions.
+    /// equal exactly for equal submissions, whenever they are made.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut feed = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         };
-        for pairs in [&self.sources, &self.macros] {
+        let mut macros = self.macros.clone();
+        macros.retain(|name, _| Submission::time_macro(0, name).is_none());
+        for pairs in [&self.sources, &macros] {
             feed(&pairs.len().to_string());
             for (name, text) in pairs {
                 feed(name);
@@ -114,7 +119,7 @@ pub fn is_dag(file: &Path) -> bool {
 pub fn check_dag(file: &Path) -> Result<Checked, Failure> {
     let (typed, name) = split(file)?;
     let directory = canonical(if typed.is_empty() { "." } else { &typed })?;
-    let files = Disk::new(&directory);
+    let files = Disk::new(&directory, now_s());
     let (dag, found) = Dag::load(&name, &files);
     let diagnostics = as_typed(&found, &typed);
     let bundle = dag.map(|dag| Bundle {
@@ -122,7 +127,7 @@ pub fn check_dag(file: &Path) -> Result<Checked, Failure> {
         typed,
         main: name,
         sources: files.into_read(),
-        macros: BTreeMap::new(),
+        macros: dag.answers(),
         work: Work::Dag(Box::new(dag)),
         warnings: diagnostics.warnings().count(),
     });
@@ -156,20 +161,19 @@ pub fn read_submit(
 ) -> Result<Description, Failure> {
     let main = text_of(file)?;
     let directory = canonical(".")?;
-    let files = Disk::new(&directory);
+    let files = Disk::new(&directory, submitted_s);
     let text = files
         .read(&main)
         .map_err(|reason| Failure::Usage(format!("{main}: cannot be read: {reason}")))?;
     let (mut submit, diagnostics) = Submit::parse(&main, &text, &files);
     let mut macros: BTreeMap<String, String> = given.iter().cloned().collect();
-    for name in submit.asks_submitter() {
-        let is_given = macros.keys().any(|own| own.eq_ignore_ascii_case(&name));
-        let value = match name.strip_prefix("ENV.") {
-            Some(variable) => std::env::var(variable).ok(),
-            None => Submission::time_macro(submitted_s, &name),
-        };
-        if let Some(value) = value.filter(|_| !is_given) {
-            macros.insert(name, value);
+    for (_, value) in given {
+        submit.ask(value, &files);
+    }
+    for (name, value) in submit.answers() {
+        let mut given = given.iter();
+        if !given.any(|(own, _)| own.eq_ignore_ascii_case(name)) {
+            macros.insert(name.to_owned(), value.to_owned());
         }
     }
     if !diagnostics.has_errors() {
@@ -193,7 +197,7 @@ fn check_submit(file: &Path, given: &[(String, String)]) -> Result<Checked, Fail
         directory,
         main,
         sources,
-    } = read_submit(file, given, jiff::Timestamp::now().as_second())?;
+    } = read_submit(file, given, now_s())?;
     if !diagnostics.has_errors() {
         diagnostics.append(submit.check(&macros.iter().collect()));
     }
@@ -248,16 +252,23 @@ fn canonical(directory: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Files on the disk, seen from a directory; remembers what was read.
+fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Files on the disk, seen from a directory; remembers what was read. Knows the environment.
 struct Disk {
     root: PathBuf,
+    /// The time of submission, in seconds since 1970.
+    submitted_s: i64,
     read: RefCell<BTreeMap<String, String>>,
 }
 
 impl Disk {
-    fn new(root: &Path) -> Disk {
+    fn new(root: &Path, submitted_s: i64) -> Disk {
         Disk {
             root: root.to_owned(),
+            submitted_s,
             read: RefCell::default(),
         }
     }
@@ -283,6 +294,20 @@ impl Files for Disk {
 
     fn exists(&self, path: &str) -> bool {
         self.root.join(path).exists()
+    }
+
+    fn submitter(&self, name: &str) -> Option<String> {
+        match name.strip_prefix("ENV.") {
+            Some(variable) => std::env::var(variable).ok(),
+            None => Submission::time_macro(self.submitted_s, name),
+        }
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        std::env::vars_os().filter_map(text).collect()
     }
 }
 

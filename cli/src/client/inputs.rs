@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use dags::submit::TransferExecutable;
+use dags::submit::{TransferExecutable, may_become};
 use dags::{Dag, Diagnostics, JobSpec, Macros, NodeKind, NodeStart, Submit, Universe};
 use proto::nouns::{Blob, Digest, join_path};
 use proto::wire;
@@ -25,6 +25,8 @@ use crate::output::{complain, count};
 const FILES_MAX: usize = 1_000_000;
 /// Directories inside directories; beyond it there is a link that leads back.
 const DEPTH_MAX: usize = 64;
+/// Directories inside directories that a `$$(…)` of a path may stand for.
+const OPEN_DEPTH_MAX: usize = 4;
 /// The one device that is an input: an empty file.
 const NULL: &str = "/dev/null";
 /// Missing inputs that are named; the others are counted.
@@ -197,6 +199,8 @@ impl<'a> Finding<'a> {
             };
             if path.contains("://") {
                 self.blame(place, path, "is a URL, and only files are transferred");
+            } else if path.contains("$$(") {
+                self.open(place, &join_path(&dir, path));
             } else {
                 self.input(place, &join_path(&dir, path));
             }
@@ -227,6 +231,40 @@ impl<'a> Finding<'a> {
                 }
             },
             Err(error) => self.blame(place, path, &format!("cannot be read: {}", said(&error))),
+        }
+    }
+
+    /// Takes every file that a path may become when a machine fills in its `$$(…)`.
+    fn open(&mut self, place: Place<'_>, path: &str) {
+        if self.found.contains(path) || self.wrong.contains_key(path) {
+            return;
+        }
+        let before = path.find("$$(").unwrap_or(0);
+        let top = path[..before].rfind('/').map_or("", |at| &path[..at]);
+        let mut ahead = vec![(top.to_owned(), 0)];
+        let mut fitting = 0;
+        while let Some((dir, depth)) = ahead.pop() {
+            let listed = entries(&self.bundle.directory.join(&dir)).unwrap_or_default();
+            for (name, kind) in listed {
+                let own = join_path(&dir, &name);
+                let fits = may_become(path.trim_end_matches('/'), &own);
+                fitting += usize::from(fits);
+                match (kind, fits) {
+                    (Kind::File, true) => self.input(place, &own),
+                    (Kind::Directory, true) => self.directory(place, &own),
+                    (Kind::Directory, false) if depth < OPEN_DEPTH_MAX => {
+                        ahead.push((own, depth + 1));
+                    }
+                    (Kind::File | Kind::Directory, false) => {}
+                }
+            }
+        }
+        if fitting == 0 {
+            self.blame(
+                place,
+                path,
+                "is filled in at match time, and nothing fits it",
+            );
         }
     }
 

@@ -80,12 +80,12 @@ fn what_a_dry_run_finds_is_wrong_or_refused() {
             "S004",
         ),
         (
-            "executable = x\narguments = $$(Arch)\nqueue\n",
+            "executable = x\narguments = $$([1 +])\nqueue\n",
             "refused",
             "S012",
         ),
         (
-            "executable = x\nuniverse = docker\nqueue\n",
+            "executable = x\nuniverse = local\nqueue\n",
             "refused",
             "S102",
         ),
@@ -97,7 +97,7 @@ fn what_a_dry_run_finds_is_wrong_or_refused() {
         ("executable = x\nqueue\nqueue\n", "refused", "S203"),
         (
             "executable = x\nreqirements = true\nqueue\n",
-            "warnings",
+            "refused",
             "S002",
         ),
     ];
@@ -106,13 +106,15 @@ fn what_a_dry_run_finds_is_wrong_or_refused() {
         let told = updraft(dir.path(), &["submit", "--dry-run", "-o", "json", "t.sub"]);
         let document = json(&told.out);
         assert_eq!(document[key][0]["code"], code, "{text}\n{document}");
-        let is_wrong = key != "warnings";
+        // The document answers as HTCondor does, and the exit code with it.
+        let is_wrong = key == "errors";
         assert_eq!(told.code, Some(if is_wrong { 2 } else { 0 }), "{text}");
         // What is refused has its ads all the same.
         let jobs = document["jobs"].as_array().unwrap().len();
         assert!(key == "errors" || jobs == 1, "{text}\n{document}");
         let told = updraft(dir.path(), &["submit", "--dry-run", "t.sub"]);
         assert!(told.err.contains(code), "{text}\n{}", told.err);
+        assert_ne!(told.code, Some(0), "{text}");
     }
 }
 

@@ -394,6 +394,9 @@ impl<'f> Builder<'f> {
     fn load_items(&mut self, nodes: &[Node]) {
         for node in nodes {
             let submit = &mut self.submits[node.kind.submit() as usize];
+            for (_, value) in node.vars.iter().filter(|(_, value)| value.contains('$')) {
+                submit.ask(value, self.reader.files);
+            }
             if submit.has_item_file() {
                 let files = InDir {
                     dir: &node.dir,

@@ -80,10 +80,11 @@ codes! {
     BadFunction "S009" "a $FUNCTION(...) has wrong arguments";
     UnsupportedFunction "S010" "a macro function that is not known or not supported";
     EnvironmentMacro "S011" "a $ENV(name) of an environment that was not given";
-    MatchTimeMacro "S012" "a $$(name), filled in at match time, which Updraft does not do yet";
+    MatchTimeMacro "S012" "a $$(name) or $$([expr]), filled in at match time, is malformed";
     UserError "S013" "an `error :` statement of the description itself";
     UserWarning "S014" "a `warning :` statement of the description itself";
     SubmitTooLarge "S015" "a submit description is over a limit";
+    BadEval "S016" "an $EVAL(...) of what is no expression";
     MissingExecutable "S101" "a job without an executable";
     BadUniverse "S102" "a universe that is not supported";
     BadValue "S103" "the value of a submit command is malformed or out of range";
@@ -94,6 +95,7 @@ codes! {
     BadRemaps "S108" "transfer_output_remaps is malformed";
     ExecutableInTrain "S109" "a job of the train universe names an executable";
     AmountOfMachine "S110" "an amount that depends on the machine, which Updraft does not work out yet";
+    UnfitValue "S111" "a value that HTCondor puts into the ad, and with which no job can run";
     QueueSyntax "S201" "a queue statement is malformed";
     QueueItems "S202" "the items of a queue statement cannot be read";
     QueueTwice "S203" "more than one queue statement";
@@ -108,17 +110,25 @@ codes! {
 }
 
 impl Code {
-    /// Whether it says of something right that Updraft does not do it yet: HTCondor accepts it.
+    /// Whether HTCondor accepts what it speaks of, and Updraft refuses it: because it is not done
+    /// yet, or because it cannot be meant.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(
             self,
             Self::UnsupportedCommand
+                | Self::UnknownSubmitCommand
                 | Self::UnsupportedSubmitCommand
+                | Self::EnvironmentMacro
+                | Self::BadEval
+                | Self::UnfitValue
                 | Self::MatchTimeMacro
                 | Self::BadUniverse
                 | Self::AmountOfMachine
+                | Self::BadAttributeName
+                | Self::BadRemaps
                 | Self::QueueTwice
+                | Self::QueueEmpty
         )
     }
 }

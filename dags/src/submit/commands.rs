@@ -10,6 +10,11 @@ pub(super) enum Support {
         attribute: &'static str,
         value: ValueKind,
     },
+    /// It is put into the job's ad under this name, and the queue acts upon it by the ad.
+    Policy {
+        attribute: &'static str,
+        value: ValueKind,
+    },
     /// It is read and has no effect, by its nature: what it speaks of does not exist here.
     Moot,
     /// A job with it would do something else than it says: it is refused.
@@ -30,6 +35,20 @@ const fn expression(attribute: &'static str) -> Support {
     Support::Kept {
         attribute,
         value: ValueKind::Expression,
+    }
+}
+
+const fn policy(attribute: &'static str) -> Support {
+    Support::Policy {
+        attribute,
+        value: ValueKind::Expression,
+    }
+}
+
+const fn policy_text(attribute: &'static str) -> Support {
+    Support::Policy {
+        attribute,
+        value: ValueKind::Text,
     }
 }
 
@@ -56,13 +75,10 @@ const fn boolean(attribute: &'static str) -> Support {
 
 /// All commands, by their lower-case names.
 pub(super) const COMMANDS: &[(&str, Support)] = &[
-    ("accounting_group", text("AcctGroup")),
-    ("accounting_group_user", text("AcctGroupUser")),
-    (
-        "allowed_execute_duration",
-        expression("AllowedExecuteDuration"),
-    ),
-    ("allowed_job_duration", expression("AllowedJobDuration")),
+    ("accounting_group", policy_text("AcctGroup")),
+    ("accounting_group_user", policy_text("AcctGroupUser")),
+    ("allowed_execute_duration", policy("AllowedExecuteDuration")),
+    ("allowed_job_duration", policy("AllowedJobDuration")),
     ("append_files", text("AppendFiles")),
     ("arguments", Support::Full),
     ("args", Support::Full),
@@ -70,13 +86,10 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("batch_name", Support::Full),
     ("buffer_size", expression("BufferSize")),
     ("checkpoint_destination", text("CheckpointDestination")),
-    (
-        "checkpoint_exit_code",
-        expression("SuccessCheckpointExitCode"),
-    ),
+    ("checkpoint_exit_code", policy("SuccessCheckpointExitCode")),
     ("compress_files", text("CompressFiles")),
-    ("concurrency_limits", text("ConcurrencyLimits")),
-    ("concurrency_limits_expr", expression("ConcurrencyLimits")),
+    ("concurrency_limits", policy_text("ConcurrencyLimits")),
+    ("concurrency_limits_expr", policy("ConcurrencyLimits")),
     ("container_image", Support::Refused),
     ("container_target_dir", text("ContainerTargetDir")),
     ("core_size", number("CoreSize")),
@@ -135,12 +148,13 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("keep_claim_idle", expression("KeepClaimIdle")),
     ("kill_sig", Support::Full),
     ("kill_sig_timeout", expression("KillSigTimeout")),
-    ("leave_in_queue", expression("LeaveJobInQueue")),
+    ("leave_in_queue", policy("LeaveJobInQueue")),
     ("load_profile", boolean("LoadProfile")),
     ("log", Support::Full),
-    ("log_xml", Support::Moot),
+    ("log_xml", Support::Full),
     ("manifest", boolean("ManifestDesired")),
     ("manifest_dir", text("ManifestDir")),
+    ("match_list_length", number("LastMatchListLength")),
     ("max_idle", expression("JobMaterializeMaxIdle")),
     (
         "max_job_retirement_time",
@@ -150,26 +164,32 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("max_retries", Support::Full),
     ("max_transfer_input_mb", expression("MaxTransferInputMB")),
     ("max_transfer_output_mb", expression("MaxTransferOutputMB")),
-    ("next_job_start_delay", number("NextJobStartDelay")),
-    ("nice_user", boolean("AcctGroup")),
-    ("noop_job", boolean("IsNoopJob")),
+    ("next_job_start_delay", expression("NextJobStartDelay")),
+    (
+        "nice_user",
+        Support::Policy {
+            attribute: "AcctGroup",
+            value: ValueKind::Boolean,
+        },
+    ),
+    ("noop_job", expression("IsNoopJob")),
     ("noop_job_exit_code", expression("NoopJobExitCode")),
     ("noop_job_exit_signal", expression("NoopJobExitSignal")),
     ("notification", Support::Moot),
     ("notify_user", text("NotifyUser")),
-    ("on_exit_hold", expression("OnExitHold")),
-    ("on_exit_hold_reason", expression("OnExitHoldReason")),
-    ("on_exit_hold_subcode", expression("OnExitHoldSubCode")),
-    ("on_exit_remove", expression("OnExitRemove")),
+    ("on_exit_hold", policy("OnExitHold")),
+    ("on_exit_hold_reason", policy("OnExitHoldReason")),
+    ("on_exit_hold_subcode", policy("OnExitHoldSubCode")),
+    ("on_exit_remove", policy("OnExitRemove")),
     ("output", Support::Full),
     ("stdout", Support::Full),
     ("output_destination", Support::Refused),
-    ("periodic_hold", expression("PeriodicHold")),
-    ("periodic_hold_reason", expression("PeriodicHoldReason")),
-    ("periodic_hold_subcode", expression("PeriodicHoldSubCode")),
-    ("periodic_release", expression("PeriodicRelease")),
-    ("periodic_remove", expression("PeriodicRemove")),
-    ("periodic_vacate", expression("PeriodicVacate")),
+    ("periodic_hold", policy("PeriodicHold")),
+    ("periodic_hold_reason", policy("PeriodicHoldReason")),
+    ("periodic_hold_subcode", policy("PeriodicHoldSubCode")),
+    ("periodic_release", policy("PeriodicRelease")),
+    ("periodic_remove", policy("PeriodicRemove")),
+    ("periodic_vacate", policy("PeriodicVacate")),
     ("preferences", Support::Full),
     ("preserve_relative_paths", boolean("PreserveRelativePaths")),
     ("priority", Support::Full),
@@ -186,11 +206,30 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("request_memory", Support::Full),
     ("require_gpus", Support::Full),
     ("requirements", Support::Full),
-    ("retry_until", expression("OnExitRemove")),
+    ("retry_until", policy("OnExitRemove")),
     ("run_as_owner", boolean("RunAsOwner")),
+    ("container_is_common", Support::Refused),
+    ("container_service_names", Support::Refused),
+    ("cuda_version", Support::Refused),
+    ("docker_override_entrypoint", Support::Refused),
+    ("docker_send_credentials", Support::Refused),
+    ("mount_under_scratch", Support::Refused),
+    ("output_directory", Support::Refused),
+    ("primary_unix_group", Support::Refused),
+    ("retry_request_disk", Support::Refused),
+    ("retry_request_memory", Support::Refused),
+    ("retry_request_memory_increase", Support::Refused),
+    ("retry_request_memory_max", Support::Refused),
+    ("scitokens_file", Support::Refused),
     ("shell", Support::Refused),
+    ("suspend_job_at_exec", Support::Refused),
+    ("tool_daemon_cmd", Support::Refused),
+    ("transfer_common_input", Support::Refused),
+    ("use_scitoken", Support::Refused),
+    ("use_scitokens", Support::Refused),
     ("should_transfer_files", Support::Full),
     ("skip_if_dataflow", boolean("SkipIfDataflow")),
+    ("stack_size", expression("StackSize")),
     ("stream_error", Support::Moot),
     ("stream_input", Support::Moot),
     ("stream_output", Support::Moot),
@@ -211,10 +250,131 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("universe", Support::Full),
     ("use_oauth_services", Support::Refused),
     ("use_x509userproxy", Support::Refused),
-    ("want_graceful_removal", boolean("WantGracefulRemoval")),
+    ("want_graceful_removal", expression("WantGracefulRemoval")),
     ("when_to_transfer_output", Support::Full),
     ("x509userproxy", Support::Refused),
 ];
+
+/// HTCondor's commands for universes, clouds and daemons that do not exist here. A job that needs
+/// one is refused for its universe or its URLs.
+const ELSEWHERE: &[&str] = &[
+    "allow_arguments_v1",
+    "allow_environment_v1",
+    "allow_startd_script",
+    "arc_application",
+    "arc_data_staging",
+    "arc_resources",
+    "arc_rte",
+    "arguments2",
+    "aws_access_key_id_file",
+    "aws_region",
+    "aws_secret_access_key_file",
+    "azure_admin_key",
+    "azure_admin_username",
+    "azure_auth_file",
+    "azure_image",
+    "azure_location",
+    "azure_size",
+    "batch_extra_submit_args",
+    "batch_project",
+    "batch_queue",
+    "batch_runtime",
+    "buffer_block_size",
+    "buffer_files",
+    "cloud_label_names",
+    "cream_attributes",
+    "dagman_job_id",
+    "delegate_job_gsi_credentials_lifetime",
+    "ec2_access_key_id",
+    "ec2_ami_id",
+    "ec2_availability_zone",
+    "ec2_block_device_mapping",
+    "ec2_ebs_volumes",
+    "ec2_elastic_ip",
+    "ec2_iam_profile_arn",
+    "ec2_iam_profile_name",
+    "ec2_instance_type",
+    "ec2_keypair",
+    "ec2_keypair_file",
+    "ec2_parameter_names",
+    "ec2_secret_access_key",
+    "ec2_security_groups",
+    "ec2_security_ids",
+    "ec2_spot_price",
+    "ec2_tag_names",
+    "ec2_user_data",
+    "ec2_user_data_file",
+    "ec2_vpc_ip",
+    "ec2_vpc_subnet",
+    "environment2",
+    "fetch_files",
+    "file_remaps",
+    "gce_account",
+    "gce_auth_file",
+    "gce_image",
+    "gce_json_file",
+    "gce_machine_type",
+    "gce_metadata",
+    "gce_metadata_file",
+    "gce_preemptible",
+    "grid_resource",
+    "gs_access_key_id_file",
+    "gs_secret_access_key_file",
+    "interactive_args",
+    "interactive_executable",
+    "jar_files",
+    "java_vm_args",
+    "java_vm_arguments",
+    "java_vm_arguments2",
+    "jobset",
+    "local_files",
+    "machine_count",
+    "materialize_max_idle",
+    "node_count",
+    "nordugrid_rsl",
+    "parallel_script_shadow",
+    "parallel_script_starter",
+    "project_name",
+    "s3_access_key_id_file",
+    "s3_secret_access_key_file",
+    "skip_filechecks",
+    "starter_debug",
+    "starter_log",
+    "submit_event_notes_attrs",
+    "submit_fail_empty_matches",
+    "submit_match_directories",
+    "submit_warn_duplicate_matches",
+    "submit_warn_empty_matches",
+    "tool_daemon_args",
+    "tool_daemon_arguments",
+    "tool_daemon_arguments2",
+    "tool_daemon_error",
+    "tool_daemon_input",
+    "tool_daemon_output",
+    "vm_checkpoint",
+    "vm_disk",
+    "vm_macaddr",
+    "vm_memory",
+    "vm_networking",
+    "vm_networking_type",
+    "vm_no_output_vm",
+    "vm_type",
+    "vm_vcpus",
+    "vm_vnc",
+    "vmware_dir",
+    "vmware_should_transfer_files",
+    "vmware_snapshot_disk",
+    "want_io_proxy",
+    "want_job_networking",
+    "xen_initrd",
+    "xen_kernel",
+    "xen_kernel_params",
+    "xen_root",
+];
+/// Beginnings of such commands that end in a name of the user's.
+const ELSEWHERE_UNDER: [&str; 3] = ["cloud_label_", "ec2_parameter_", "ec2_tag_"];
+/// What stands in the middle or at the end of the commands of credential services.
+const CREDENTIALS: [&str; 2] = ["_oauth_permissions", "_oauth_resource"];
 
 /// The names of attributes that are taken for the commands that make them, in lower case. Those of
 /// commands that are kept are taken besides.
@@ -252,6 +412,12 @@ pub(super) fn support(name: &str) -> Option<Support> {
         let alias = ATTRIBUTES.iter().find(|(alias, _)| *alias == name);
         alias.and_then(|(_, command)| of(command))
     });
+    let elsewhere = ELSEWHERE.contains(&name)
+        || ELSEWHERE_UNDER.iter().any(|head| name.starts_with(head))
+        || CREDENTIALS.iter().any(|part| name.contains(part));
+    if elsewhere {
+        return Some(Support::Moot);
+    }
     named.or_else(|| {
         let kept = COMMANDS.iter().map(|(_, support)| *support);
         kept.into_iter()
@@ -285,11 +451,16 @@ pub(super) fn other_names(command: &str) -> impl Iterator<Item = &'static str> {
 fn attribute_of(support: Support) -> Option<&'static str> {
     match support {
         // HTCondor does not take these attributes for commands.
-        Support::Kept {
+        Support::Policy {
             attribute: "AcctGroup" | "AcctGroupUser" | "ConcurrencyLimits",
             ..
         } => None,
-        Support::Kept { attribute, .. } => Some(attribute),
+        Support::Kept { attribute, .. } | Support::Policy { attribute, .. } => Some(attribute),
         Support::Full | Support::Moot | Support::Refused => None,
     }
+}
+
+/// All names of commands, for what was probably meant.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|(known, _)| *known)
 }

@@ -20,7 +20,10 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     match text.contains('$') {
         true => Ok(()),
         false if text.trim().is_empty() => Err("a condition is missing".to_owned()),
-        false => holds(&Table::new(&super::Macros::new()), text).map(|_| ()),
+        false => {
+            let none = super::Macros::new();
+            holds(&Table::new(&none, &none), text).map(|_| ())
+        }
     }
 }
 

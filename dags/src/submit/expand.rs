@@ -23,8 +23,8 @@ pub(super) struct Expander<'t, 'a> {
     pub undefined: Vec<String>,
     /// Texts that look like functions and are none.
     pub unknown_functions: Vec<String>,
-    /// The first `$$(…)`, which stays as it stands until a machine is known.
-    pub match_time: Option<String>,
+    /// What is refused though HTCondor makes something of it, which stands in the text.
+    pub refused: Vec<Issue>,
     depth: usize,
     steps: usize,
 }
@@ -36,6 +36,11 @@ impl Issue {
             message: message.into(),
             help: None,
         }
+    }
+
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
     }
 
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -51,8 +56,8 @@ impl Issue {
 pub(super) fn expand(table: &Table<'_>, text: &str) -> Result<String, Issue> {
     let mut expander = Expander::new(table);
     let expanded = expander.expand(text)?;
-    match expander.match_time {
-        Some(text) => Err(match_time(&text)),
+    match expander.refused.into_iter().next() {
+        Some(issue) => Err(issue),
         None => Ok(expanded),
     }
 }
@@ -63,7 +68,7 @@ impl<'t, 'a> Expander<'t, 'a> {
             table,
             undefined: Vec::new(),
             unknown_functions: Vec::new(),
-            match_time: None,
+            refused: Vec::new(),
             depth: 0,
             steps: 0,
         }
@@ -93,10 +98,7 @@ impl<'t, 'a> Expander<'t, 'a> {
             push(out, &rest[..at])?;
             let after = &rest[at + 1..];
             let taken = if after.starts_with("$(") || after.starts_with("$$(") {
-                if after.starts_with("$(") && self.match_time.is_none() {
-                    self.match_time = Some(after.to_owned());
-                }
-                // The text behind `$$(` is expanded like any other, behind `$$$(` with its `$(`.
+                // What `$$(…)` means is told when there is a machine. The text behind `$$(` is expanded like any other, behind `$$$(` with its `$(`.
                 let taken = 1 + usize::from(after.starts_with("$("));
                 push(out, "$")?;
                 push(out, &after[..taken])?;
@@ -241,19 +243,26 @@ pub(super) fn replace_own(text: &str, name: &str, value: &str) -> Option<String>
     found.then_some(out)
 }
 
-/// The names of all `$(name)` and of the first arguments of all functions in a text.
+/// The names of all `$(name)`, and all arguments of functions that are names, in a text.
 pub(super) fn names_in(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices('(').filter_map(|(at, _)| {
+    let calls = text.match_indices('(').filter_map(|(at, _)| {
         let before = text[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        if !before.ends_with('$') {
-            return None;
+        let inner = &text[at + 1..];
+        match before.ends_with('$') {
+            true if before.len() == at => Some((inner, 1)),
+            true => Some((&inner[..inner.find(')').unwrap_or(inner.len())], usize::MAX)),
+            false => None,
         }
-        let inner = text[at + 1..].trim_start();
-        let end = inner
-            .find(|c: char| !is_name_char(c))
-            .unwrap_or(inner.len());
-        (end > 0).then(|| &inner[..end])
-    })
+    });
+    calls
+        .flat_map(|(inner, arguments)| inner.split(',').take(arguments))
+        .filter_map(|argument| {
+            let argument = argument.trim_start();
+            let end = argument
+                .find(|c: char| !is_name_char(c))
+                .unwrap_or(argument.len());
+            (end > 0).then(|| &argument[..end])
+        })
 }
 
 pub(super) fn is_name_char(c: char) -> bool {
@@ -281,14 +290,4 @@ fn push(out: &mut String, text: &str) -> Result<(), Issue> {
     }
     out.push_str(text);
     Ok(())
-}
-
-/// What is said of the text from the second `$` of a `$$(…)` on.
-pub(super) fn match_time(after: &str) -> Issue {
-    let end = after.find(')').map_or(after.len(), |at| at + 1);
-    let message = format!(
-        "`${}` is filled in at match time, which is not supported yet",
-        &after[..end]
-    );
-    Issue::new(Code::MatchTimeMacro, message).help("write `$(DOLLAR)` for a plain `$`")
 }

@@ -10,6 +10,9 @@ use super::expand::{Expander, Issue};
 use super::formats::{self, Number, printf};
 use crate::diagnostic::Code;
 
+/// What HTCondor makes of a variable that is not set.
+const UNSET: &str = "UNDEFINED";
+
 /// Calls a function; `None` where no function has this name.
 pub(super) fn call(
     expander: &mut Expander<'_, '_>,
@@ -83,7 +86,12 @@ fn number_or_text(
             ))
         }
         _ => match (parsed, &value) {
-            (Err(error), _) => Err(bad(name, args, &error.to_string())),
+            // HTCondor makes nothing of it.
+            (Err(error), _) => {
+                let issue = bad(name, args, &error.to_string());
+                expander.refused.push(issue.code(Code::BadEval));
+                Ok(String::new())
+            }
             (Ok(_), Value::Str(text)) => Ok(text.to_string()),
             (Ok(_), value) => Ok(value.to_string()),
         },
@@ -141,10 +149,11 @@ fn environment(expander: &mut Expander<'_, '_>, args: &str) -> Result<String, Is
     match default {
         Some(default) => expander.nested_text(default),
         None => {
-            let message = format!("`$ENV({name})`: the submitter's environment is not read here");
-            let help =
-                format!("give a default, `$ENV({name}:…)`, or the value as the macro `ENV.{name}`");
-            Err(Issue::new(Code::EnvironmentMacro, message).help(help))
+            let message = format!("`$ENV({name})`: the submitter's environment has no `{name}`");
+            let help = format!("give a default, `$ENV({name}:…)`");
+            let issue = Issue::new(Code::EnvironmentMacro, message).help(help);
+            expander.refused.push(issue);
+            Ok(UNSET.to_owned())
         }
     }
 }

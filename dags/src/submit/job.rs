@@ -2,15 +2,13 @@
 //!
 //! The fields and the ad are filled from the same values, so they cannot disagree.
 
-use std::collections::BTreeSet;
-
 use classad::{ClassAd, Expr, Scope, Value};
 
 use super::commands::{self, COMMANDS, Support, ValueKind};
-use super::expand::{self, Expander};
+use super::expand::Expander;
 use super::run::{self, Assigned, Proc, Run};
 use super::spec::JobSpec;
-use super::{Macros, Place, StatementKind, Submission, Submit};
+use super::{Macros, Place, Submission, Submit};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::source::Span;
 
@@ -18,6 +16,7 @@ mod fill;
 mod matching;
 mod policy;
 mod resources;
+mod unknown;
 mod whole;
 
 /// Expands all of a job; see [`Submit::expand`]. `None` only together with an error.
@@ -42,6 +41,18 @@ pub(super) fn job_ad(
     proc: u32,
     row: &[String],
 ) -> (Option<ClassAd>, Diagnostics) {
+    let (spec, diagnostics) = queued(submit, macros, submission, proc, row);
+    (spec.map(|spec| spec.ad), diagnostics)
+}
+
+/// See [`Submit::queued`]; goes on after errors.
+pub(super) fn queued(
+    submit: &Submit,
+    macros: &Macros,
+    submission: &Submission<'_>,
+    proc: u32,
+    row: &[String],
+) -> (Option<JobSpec>, Diagnostics) {
     let mut diagnostics = Diagnostics::new();
     let mut given = macros.clone();
     for (name, value) in submission.macros() {
@@ -55,13 +66,13 @@ pub(super) fn job_ad(
     };
     let mut job = Job::new(submit, &run, &mut diagnostics);
     job.reports_undefined = ReportUndefined::Yes;
-    job.purpose = Purpose::Show;
-    let spec = fill::spec(&mut job, cluster, proc);
-    let ad = whole::ad(&mut job, spec.ad, submission);
+    let mut spec = fill::spec(&mut job, cluster, proc);
+    let own = std::mem::take(&mut spec.ad);
+    spec.ad = whole::ad(&mut job, own, submission);
     if proc == 0 {
-        unknown_commands(submit, &run, &mut diagnostics);
+        unknown::commands(submit, &run, &mut diagnostics);
     }
-    (Some(ad), diagnostics)
+    (Some(spec), diagnostics)
 }
 
 /// See [`Submit::check`].
@@ -78,7 +89,7 @@ pub(super) fn check(submit: &Submit, macros: &Macros) -> Diagnostics {
         let mut job = Job::new(submit, &run, &mut diagnostics);
         job.reports_undefined = ReportUndefined::Yes;
         fill::spec(&mut job, 0, 0);
-        unknown_commands(submit, &run, &mut diagnostics);
+        unknown::commands(submit, &run, &mut diagnostics);
     }
     diagnostics
 }
@@ -100,10 +111,7 @@ pub(super) fn value(
     let place = job.anywhere();
     let raw = run.table.get(name);
     let text = raw.and_then(|raw| job.expanded(&raw, place));
-    if diagnostics
-        .errors()
-        .any(|found| found.code != Code::MatchTimeMacro)
-    {
+    if diagnostics.errors().any(|found| !found.code.is_refusal()) {
         Err(diagnostics)
     } else {
         Ok(text)
@@ -151,18 +159,8 @@ pub(super) struct Job<'r, 'a> {
     pub diagnostics: &'r mut Diagnostics,
     pub ad: ClassAd,
     reports_undefined: ReportUndefined,
-    purpose: Purpose,
     /// Whether some command stands under the name of its attribute.
     has_aliases: bool,
-}
-
-/// What a job is put together for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// To be queued.
-    Queue,
-    /// To be shown as HTCondor has it, with what the queue refuses.
-    Show,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,12 +191,7 @@ impl<'r, 'a> Job<'r, 'a> {
             diagnostics,
             ad: ClassAd::new(),
             reports_undefined: ReportUndefined::No,
-            purpose: Purpose::Queue,
         }
-    }
-
-    pub fn is_shown(&self) -> bool {
-        self.purpose == Purpose::Show
     }
 
     /// The value of a command under the first of its names that has one; empty values are none.
@@ -250,8 +243,7 @@ impl<'r, 'a> Job<'r, 'a> {
         let mut expander = Expander::new(&self.run.table);
         let result = expander.expand(raw);
         let (undefined, unknown) = (expander.undefined, expander.unknown_functions);
-        if let Some(text) = expander.match_time {
-            let issue = expand::match_time(&text);
+        for issue in expander.refused {
             self.diagnostics.push(self.submit.issue(issue, place));
         }
         if self.reports_undefined == ReportUndefined::Yes {
@@ -320,6 +312,20 @@ impl<'r, 'a> Job<'r, 'a> {
                 .warning();
             self.diagnostics
                 .push(diagnostic.help(format!("write `{name} = {none}` for {meant}")));
+        }
+    }
+
+    /// Reports what is malformed in a `$$(…)` of the job's ad, where it was written.
+    fn malformed_match(&mut self) {
+        for (needle, message) in super::matchtime::malformed(&self.ad) {
+            let mut assigned = self.run.table.all_assigned();
+            let found = assigned.find(|assigned| assigned.value.contains(&needle));
+            let place = match found {
+                Some(assigned) => self.submit.place_of(&needle, assigned.place),
+                None => self.anywhere(),
+            };
+            let diagnostic = self.submit.at(Code::MatchTimeMacro, place, message);
+            self.diagnostics.push(diagnostic);
         }
     }
 
@@ -415,71 +421,6 @@ fn value_place(assigned: &Assigned<'_>, start: usize, end: usize) -> Place {
     }
 }
 
-/// Names that are assigned, are no commands, and that nothing uses.
-fn unknown_commands(submit: &Submit, run: &Run<'_>, diagnostics: &mut Diagnostics) {
-    let used = used_names(submit);
-    for assigned in run.table.all_assigned() {
-        let (key, name) = (&assigned.assign.key, &assigned.assign.name);
-        if key.starts_with("my.") || used.contains(key) {
-            continue;
-        }
-        let place = assigned.place;
-        match commands::support(key) {
-            Some(Support::Full | Support::Moot) => {}
-            Some(Support::Kept { attribute, .. }) => {
-                let message =
-                    format!("`{name}` is kept as `{attribute}`, and nothing acts upon it yet");
-                diagnostics.push(
-                    submit
-                        .at(Code::IgnoredSubmitCommand, place, message)
-                        .warning(),
-                );
-            }
-            // Refused where the job is put together.
-            Some(Support::Refused) => {}
-            None => {
-                let suggestion = did_you_mean(key, COMMANDS.iter().map(|(known, _)| *known));
-                if key.starts_with("request_") && suggestion.is_none() {
-                    continue;
-                }
-                let message = format!("`{name}` is no submit command, and no macro uses it");
-                let diagnostic = submit
-                    .at(Code::UnknownSubmitCommand, place, message)
-                    .warning();
-                diagnostics.push(diagnostic.suggest(suggestion));
-            }
-        }
-    }
-}
-
-/// Every name that some value, condition or queue statement uses, in lower case.
-fn used_names(submit: &Submit) -> BTreeSet<String> {
-    let mut used = BTreeSet::new();
-    for statement in submit.statements() {
-        let text = match &statement.kind {
-            StatementKind::Assign(assign) => &assign.value,
-            StatementKind::If(condition) | StatementKind::Elif(condition) => {
-                if let Some(name) = condition.split_whitespace().last() {
-                    used.insert(name.to_ascii_lowercase());
-                }
-                condition
-            }
-            StatementKind::Error(text) | StatementKind::Warning(text) => text,
-            StatementKind::Queue(queue) => {
-                used.extend(queue.body.iter().flat_map(|line| names(line)));
-                &queue.args
-            }
-            StatementKind::Else | StatementKind::Endif => continue,
-        };
-        used.extend(names(text));
-    }
-    used
-}
-
-fn names(text: &str) -> impl Iterator<Item = String> {
-    expand::names_in(text).map(str::to_ascii_lowercase)
-}
-
 /// Puts the commands that are only kept into the ad, and refuses those that change what a job is.
 fn kept(job: &mut Job<'_, '_>) {
     for (name, support) in COMMANDS {
@@ -493,7 +434,7 @@ fn kept(job: &mut Job<'_, '_>) {
                     refused(job, name, &text.text);
                 }
             }
-            Support::Kept { attribute, value } => {
+            Support::Kept { attribute, value } | Support::Policy { attribute, value } => {
                 if let Some(text) = job.command(names) {
                     keep(job, attribute, *value, &text);
                 }
@@ -520,34 +461,27 @@ fn refused(job: &mut Job<'_, '_>, name: &str, text: &str) {
 
 fn keep(job: &mut Job<'_, '_>, attribute: &str, kind: ValueKind, text: &Text<'_, '_>) {
     match kind {
+        // HTCondor reads the digits it begins with.
+        ValueKind::Expression if attribute == "KillSigTimeout" => {
+            let seconds = super::functions::number_prefix(&text.text);
+            job.ad.insert(attribute, seconds.unwrap_or(0));
+        }
         ValueKind::Expression => {
             if let Some(expr) = job.expression(text) {
                 job.ad.insert(attribute, expr);
             }
         }
-        // HTCondor takes quotes around a description for a part of it.
-        ValueKind::Text if attribute == "JobDescription" => {
-            job.ad.insert(attribute, text.text.as_str());
+        ValueKind::Text if matches!(attribute, "JobBatchId" | "ContainerTargetDir") => {
+            let unquoted = super::values::unquoted(&text.text);
+            job.ad.insert(attribute, unquoted);
         }
-        ValueKind::Text => job
-            .ad
-            .insert(attribute, super::values::unquoted(&text.text)),
-        // HTCondor keeps these as expressions.
-        ValueKind::Boolean
-            if matches!(attribute, "IsNoopJob" | "WantGracefulRemoval")
-                && text.text.parse::<i64>().is_ok() =>
-        {
-            if let Some(expr) = job.expression(text) {
-                job.ad.insert(attribute, expr);
+        // HTCondor takes quotes around a text for a part of it.
+        ValueKind::Text => job.ad.insert(attribute, text.text.as_str()),
+        ValueKind::Boolean => {
+            if let Some(value) = fill::truth(job, text) {
+                job.ad.insert(attribute, value);
             }
         }
-        ValueKind::Boolean => match super::values::boolean(&text.text) {
-            Some(value) => job.ad.insert(attribute, value),
-            None => {
-                let message = format!("`{}` is neither true nor false", text.text);
-                job.bad(text, Code::BadValue, message);
-            }
-        },
         ValueKind::Number => {
             if let Some((_, value)) = job.number(text) {
                 match value.as_i64() {

@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What the name of a macro begins with that is a variable of the submitter's environment.
+pub(super) const ENVIRONMENT: &str = "ENV.";
+
 /// Named values, in the order given. Names compare without case; a later value of a name replaces
 /// an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +49,7 @@ impl Macros {
 
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Macro> {
-        self.list
-            .iter()
-            .find(|entry| entry.name.eq_ignore_ascii_case(name))
+        self.list.iter().find(|entry| is_same(&entry.name, name))
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Macro> {
@@ -61,15 +62,16 @@ impl Macros {
             value,
             placement,
         };
-        match self
-            .list
-            .iter_mut()
-            .find(|old| old.name.eq_ignore_ascii_case(name))
-        {
+        match self.list.iter_mut().find(|old| is_same(&old.name, name)) {
             Some(old) => *old = entry,
             None => self.list.push(entry),
         }
     }
+}
+
+/// Variables of an environment have names of their own case.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || (one.eq_ignore_ascii_case(other) && !one.starts_with(ENVIRONMENT))
 }
 
 impl<N: AsRef<str>, V: ToString> FromIterator<(N, V)> for Macros {

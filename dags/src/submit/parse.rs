@@ -3,8 +3,11 @@
 //! Nothing is expanded here but the names of included files.
 
 use super::condition;
+use super::environment;
+use super::macros::ENVIRONMENT;
 use super::queue::{self, Queue};
 use super::run;
+use super::submission;
 use super::{
     Assign, ItemFile, Macros, NESTING_MAX, Place, STATEMENTS_MAX, SUBMIT_BYTES_MAX, Statement,
     StatementKind, Submit,
@@ -25,6 +28,8 @@ pub(super) fn submit(source: Source, files: &dyn Files) -> (Submit, Diagnostics)
         sources: Vec::new(),
         statements: Vec::new(),
         item_files: std::collections::BTreeMap::new(),
+        answers: Macros::new(),
+        used_elsewhere: std::collections::BTreeSet::new(),
     };
     let mut parser = Parser {
         submit,
@@ -39,6 +44,21 @@ pub(super) fn submit(source: Source, files: &dyn Files) -> (Submit, Diagnostics)
         diagnostics,
         ..
     } = parser;
+    for name in submit.asks_submitter() {
+        if let Some(value) = files.submitter(&name) {
+            submit.answers.insert_before(&name, value);
+        }
+    }
+    let patterns = submission::wanted_environment(&submit);
+    if !patterns.is_empty() {
+        for (name, value) in files.environment() {
+            let mut wanted = patterns.iter();
+            if wanted.any(|pattern| environment::is_wanted(pattern, &name, &value)) {
+                let name = format!("{ENVIRONMENT}{name}");
+                submit.answers.insert_before(&name, value);
+            }
+        }
+    }
     if !diagnostics.has_errors() {
         submit.load_items(&Macros::new(), files);
         // A name that depends on macros not given here is read when they are.
@@ -139,7 +159,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next logical line that is neither empty nor a comment. Continued parts are joined as
-    /// they stand, without the white space that opens them; comment lines among them are dropped.
+    /// they stand, without the white space that opens them; comments among them are dropped.
     pub fn logical(&mut self) -> Option<Line> {
         let mut line = Line::default();
         loop {
@@ -147,6 +167,12 @@ impl<'a> Lines<'a> {
                 return (!line.text.is_empty()).then_some(line);
             };
             let body = raw.trim_start();
+            // A comment line among continued ones goes on where it ends in `\` itself.
+            let ends = !line.text.is_empty() && !body.trim_end().ends_with('\\');
+            if body.starts_with('#') && ends {
+                line.text.truncate(line.text.trim_end().len());
+                return Some(line);
+            }
             if body.starts_with('#') || (body.is_empty() && line.map.is_empty()) {
                 continue;
             }
@@ -330,6 +356,7 @@ impl Parser<'_> {
             self.error(source, Code::IncludeFailed, span, message);
             return;
         }
+        self.submit.ask(name, self.files);
         match run::expand_now(&self.submit, name.trim()) {
             Err(message) => self.error(source, Code::IncludeFailed, span, message),
             Ok(name) if options == "ifexist" && !self.files.exists(&name) => {}
@@ -357,7 +384,12 @@ impl Parser<'_> {
             Some(attribute) => format!("MY.{}", attribute.trim_start()),
             None => head.to_owned(),
         };
-        if !is_name(&name) {
+        // What is no name of an attribute is refused where the job is put together.
+        let plain = match head.starts_with('+') {
+            true => name.replace('-', "_"),
+            false => name.clone(),
+        };
+        if !is_name(&plain) {
             let message = match name.is_empty() {
                 true => "an assignment without a name".to_owned(),
                 false => format!("`{head}` is not a name"),
@@ -396,7 +428,7 @@ impl Parser<'_> {
         );
     }
 
-    /// `name @=tag`: the lines up to one that is `@tag`.
+    /// `name @=tag`: the logical lines up to one that is `@tag`.
     fn block(
         &mut self,
         source: u32,
@@ -408,17 +440,19 @@ impl Parser<'_> {
         let mut value = String::new();
         let mut map = Vec::new();
         while !tag.is_empty() {
-            let Some((start, raw)) = lines.raw() else {
+            let Some(line) = lines.logical() else {
                 break;
             };
-            if raw.trim().strip_prefix('@') == Some(tag) {
+            if line.text.trim().strip_prefix('@') == Some(tag) {
                 return Some((value, map));
             }
             if !map.is_empty() {
                 value.push('\n');
             }
-            map.push((narrow(value.len()), narrow(start)));
-            value.push_str(raw);
+            let at = value.len();
+            let places = line.map.iter();
+            map.extend(places.map(|(text, source)| (narrow(at) + text, *source)));
+            value.push_str(line.text.trim());
         }
         let message = match tag.is_empty() {
             true => "`@=` without a closing word".to_owned(),

@@ -298,7 +298,7 @@ enum Keyword {
 /// The text before and after the first word that is a keyword.
 fn split_keyword(args: &str) -> Option<(&str, Keyword, &str)> {
     let mut at = 0;
-    for word in args.split([' ', '\t', ',', '(', '[']) {
+    for word in args.split([' ', '\t', ',', '(']) {
         let keyword = match word.to_ascii_lowercase().as_str() {
             "in" => Some(Keyword::In),
             "from" => Some(Keyword::From),

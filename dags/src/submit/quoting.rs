@@ -45,9 +45,9 @@ pub fn join_arguments<S: AsRef<str>>(arguments: &[S]) -> String {
     out
 }
 
-/// Writes arguments in the old quoting, for a list that was read from it.
+/// Writes arguments as `Args` of an ad has them, for a list that was read in the old quoting.
 pub(super) fn join_old(arguments: &[String]) -> String {
-    arguments.join(" ").replace('"', "\\\"")
+    arguments.join(" ")
 }
 
 /// The text between the outer double quotes of the new syntax, `""` made single; `None` in the old

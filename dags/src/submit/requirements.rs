@@ -15,6 +15,9 @@ const SYSTEMS: [&str; 6] = [
 /// The release from which on machines know `ON_SUCCESS` and its kin.
 pub(super) const NEW_TRANSFER: &str = "versioncmp(split(TARGET.CondorVersion)[1], \"8.9.7\") >= 0";
 
+/// What a machine can do that runs a job's own transfer plugins; stands for transfer itself.
+pub(super) const OWN_PLUGINS: &str = "TARGET.HasJobTransferPlugins";
+
 /// What the automatic clauses depend on.
 pub(super) struct Asked<'a> {
     /// The user's expression, as text that parses; empty for none.
@@ -168,11 +171,15 @@ fn able(asked: &Asked<'_>, kind: Ability) -> impl Iterator<Item = String> {
 fn transfer(asked: &Asked<'_>) -> Option<String> {
     const DOMAIN: &str = "TARGET.FileSystemDomain == MY.FileSystemDomain";
     let says = |name: &str| mentions(asked.user, name);
-    let mut moved = "TARGET.HasFileTransfer".to_owned();
+    let brings_own = able(asked, Ability::Transfer).any(|ability| ability == OWN_PLUGINS);
+    let mut moved = match brings_own {
+        true => OWN_PLUGINS.to_owned(),
+        false => "TARGET.HasFileTransfer".to_owned(),
+    };
     if asked.outputs == Outputs::OnSuccess {
         moved = format!("{moved} && {NEW_TRANSFER}");
     }
-    for ability in able(asked, Ability::Transfer) {
+    for ability in able(asked, Ability::Transfer).filter(|ability| ability != OWN_PLUGINS) {
         moved = format!("{moved} && {ability}");
     }
     match asked.should_transfer {

@@ -8,10 +8,11 @@ use classad::{ClassAd, Expr, Scope, Value};
 
 use super::condition;
 use super::expand::{self, Expander, Issue};
+use super::macros::ENVIRONMENT;
 use super::queue::{ItemSource, Items, Plan, Queue};
 use super::{
-    Assign, ItemFile, Macros, PROCS_MAX, Place, Placement, ROWS_MAX, Statement, StatementKind,
-    Submit,
+    Assign, ItemFile, Macro, Macros, PROCS_MAX, Place, Placement, ROWS_MAX, Statement,
+    StatementKind, Submit,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 
@@ -49,6 +50,8 @@ const AUTOMATIC: [&str; 9] = [
 /// What each name is worth for one proc.
 pub(super) struct Table<'a> {
     macros: &'a Macros,
+    /// What the submitter answered.
+    answers: &'a Macros,
     assigned: BTreeMap<&'a str, Assigned<'a>>,
     proc: Option<Proc<'a>>,
 }
@@ -76,9 +79,10 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub fn new(macros: &'a Macros) -> Self {
+    pub fn new(macros: &'a Macros, answers: &'a Macros) -> Self {
         Self {
             macros,
+            answers,
             assigned: BTreeMap::new(),
             proc: None,
         }
@@ -107,7 +111,7 @@ impl<'a> Table<'a> {
         if let Some(assigned) = self.assigned(name) {
             return Some(Cow::Borrowed(&assigned.value));
         }
-        if let Some(given) = given {
+        if let Some(given) = given.or_else(|| self.answers.get(name)) {
             return Some(Cow::Borrowed(&given.value));
         }
         BUILT_IN
@@ -139,6 +143,22 @@ impl<'a> Table<'a> {
     /// The names given from outside.
     pub fn given_names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.macros.iter().map(|given| given.name.as_str())
+    }
+
+    /// What is given from outside.
+    pub fn given(&self) -> std::slice::Iter<'a, Macro> {
+        self.macros.iter()
+    }
+
+    /// What is known of the submitter's environment, by name.
+    pub fn environment(&self) -> BTreeMap<&'a str, &'a str> {
+        let known = self.answers.iter().chain(self.macros.iter());
+        known
+            .filter_map(|known| {
+                let name = known.name.strip_prefix(ENVIRONMENT)?;
+                Some((name, known.value.as_str()))
+            })
+            .collect()
     }
 
     /// Names and values given from outside under a prefix, where they count.
@@ -229,7 +249,7 @@ pub(super) fn run<'a>(
     diagnostics: &mut Diagnostics,
 ) -> Run<'a> {
     let mut run = Run {
-        table: Table::new(macros),
+        table: Table::new(macros, &submit.answers),
         queue: None,
     };
     let mut branches = Branches::default();

@@ -1,9 +1,14 @@
 //! What one proc asks for: the checked, expanded form that queue, matchmaker and worker share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use classad::{ClassAd, Expr};
 use serde::{Deserialize, Serialize};
+
+use super::matchtime::{fill_match, has_any, match_attributes};
+use super::policy::JobPolicy;
+use super::quoting::split_raw;
+use super::{environment, values};
 
 /// One job, with nothing left to expand. Paths are as written, relative to `initial_dir` joined to
 /// the node's directory.
@@ -42,13 +47,16 @@ pub struct JobSpec {
     pub rank: Option<Expr>,
     /// Higher goes first, among the jobs of one user.
     pub priority: i64,
-    /// Times the job is run again after an exit code other than `success_exit_code`.
+    /// Times the job is run again after an exit code other than `success_exit_code`; 2 where only
+    /// that or `retry_until` is given. `policy.on_exit_remove` says the same, and all of it.
     pub max_retries: u32,
     pub success_exit_code: i32,
     /// Seconds a job outlives the contact to its manager; `None`: the manager's default.
     pub lease_s: Option<u64>,
     /// A signal's name, as `SIGTERM`.
     pub kill_signal: String,
+    /// When it is held, released, removed, run again, and who pays.
+    pub policy: JobPolicy,
     /// Whether the job enters the queue held.
     pub hold: SubmitState,
     pub batch_name: Option<String>,
@@ -92,6 +100,105 @@ pub enum ShouldTransfer {
 pub enum SubmitState {
     Run,
     Hold,
+}
+
+/// A value of a job that may have a `$$(…)`, which is filled in when it is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchField {
+    Executable,
+    Arguments,
+    Environment,
+    InitialDir,
+    Stdin,
+    Stdout,
+    Stderr,
+    TransferInput,
+    TransferOutput,
+    OutputRemaps,
+}
+
+impl JobSpec {
+    /// The values that are only whole when a machine is known. Empty for most jobs.
+    #[must_use]
+    pub fn match_fields(&self) -> BTreeSet<MatchField> {
+        let of_ad = |name: &str| self.ad.eval(name).as_str().is_some_and(has_any);
+        let some = |text: &Option<String>| text.as_deref().is_some_and(has_any);
+        let any = |texts: &[String]| texts.iter().any(|text| has_any(text));
+        let fields = [
+            (MatchField::Executable, has_any(&self.executable)),
+            (MatchField::Arguments, of_ad("Args") || of_ad("Arguments")),
+            (
+                MatchField::Environment,
+                of_ad("Environment") || of_ad("Env"),
+            ),
+            (MatchField::InitialDir, has_any(&self.initial_dir)),
+            (MatchField::Stdin, some(&self.stdin)),
+            (MatchField::Stdout, some(&self.stdout)),
+            (MatchField::Stderr, some(&self.stderr)),
+            (MatchField::TransferInput, any(&self.transfer_input)),
+            (
+                MatchField::TransferOutput,
+                self.transfer_output.as_deref().is_some_and(any),
+            ),
+            (MatchField::OutputRemaps, of_ad("TransferOutputRemaps")),
+        ];
+        fields
+            .into_iter()
+            .filter(|(_, is_open)| *is_open)
+            .map(|(field, _)| field)
+            .collect()
+    }
+
+    /// The job as it runs on a machine: every `$$(…)` filled in, in its values and in its ad, with
+    /// the attributes of [`match_attributes`]. `job_ad` is the ad that the machine was matched
+    /// with.
+    ///
+    /// # Errors
+    /// A sentence on the first that has no value there: the job is held for it (code 5).
+    pub fn filled(&self, job_ad: &ClassAd, machine_ad: &ClassAd) -> Result<Self, String> {
+        let fill = |text: &str| fill_match(text, job_ad, machine_ad);
+        let open = self.match_fields();
+        let mut job = self.clone();
+        job.executable = fill(&self.executable)?;
+        job.initial_dir = fill(&self.initial_dir)?;
+        for (own, text) in [
+            (&mut job.stdin, &self.stdin),
+            (&mut job.stdout, &self.stdout),
+            (&mut job.stderr, &self.stderr),
+        ] {
+            *own = text.as_deref().map(fill).transpose()?;
+        }
+        let list = |texts: &[String]| Ok::<_, String>(values::list(&fill(&texts.join(","))?));
+        job.transfer_input = list(&self.transfer_input)?;
+        if let Some(listed) = &self.transfer_output {
+            job.transfer_output = Some(list(listed)?);
+        }
+        for (name, expr) in match_attributes(&self.ad, machine_ad)? {
+            job.ad.insert(name.as_str(), expr);
+        }
+        let text = |name: &str| job.ad.eval(name).as_str().unwrap_or_default().to_owned();
+        // Words are told apart in what was filled in, as HTCondor does.
+        if open.contains(&MatchField::Arguments) {
+            job.arguments = match job.ad.contains("Args") {
+                true => {
+                    let args = text("Args");
+                    args.split_ascii_whitespace().map(str::to_owned).collect()
+                }
+                false => split_raw(&text("Arguments"))?,
+            };
+        }
+        if open.contains(&MatchField::Environment) {
+            job.environment = match job.ad.contains("Env") {
+                true => environment::parse(&text("Env"))?,
+                false => environment::entries(split_raw(&text("Environment"))?)?,
+            };
+        }
+        if open.contains(&MatchField::OutputRemaps) {
+            job.output_remaps = values::remaps(&text("TransferOutputRemaps"))?;
+        }
+        Ok(job)
+    }
 }
 
 impl Universe {

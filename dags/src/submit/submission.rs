@@ -72,18 +72,55 @@ pub(super) fn asked(submit: &Submit) -> BTreeSet<String> {
             StatementKind::Queue(queue) => &queue.args,
             StatementKind::Else | StatementKind::Endif => continue,
         };
-        for (at, _) in text.match_indices("$ENV(") {
-            let inner = &text[at + "$ENV(".len()..];
-            let end = inner.find([')', ':']).unwrap_or(inner.len());
-            let name = inner[..end].trim();
-            if !name.is_empty() {
-                asked.insert(format!("ENV.{name}"));
-            }
+        asked.append(&mut asked_in(text));
+        if let StatementKind::Queue(queue) = &statement.kind {
+            asked.extend(queue.body.iter().flat_map(|line| asked_in(line)));
         }
-        let names = super::expand::names_in(text).map(str::to_ascii_uppercase);
-        asked.extend(names.filter(|name| TIMES.contains(&name.as_str())));
     }
     asked.retain(|name| !assigned.contains(&name.to_ascii_uppercase()));
+    asked
+}
+
+/// The values of `getenv`: what is wanted of the environment. A value with macros wants all, for it
+/// is not known which.
+pub(super) fn wanted_environment(submit: &Submit) -> Vec<String> {
+    let statements = submit.statements().iter();
+    statements
+        .filter_map(|statement| match &statement.kind {
+            StatementKind::Assign(assign)
+                if matches!(assign.key.as_str(), "getenv" | "get_env") =>
+            {
+                Some(match assign.value.contains('$') {
+                    true => "*".to_owned(),
+                    false => assign.value.clone(),
+                })
+            }
+            StatementKind::Assign(_)
+            | StatementKind::If(_)
+            | StatementKind::Elif(_)
+            | StatementKind::Else
+            | StatementKind::Endif
+            | StatementKind::Error(_)
+            | StatementKind::Warning(_)
+            | StatementKind::Queue(_) => None,
+        })
+        .collect()
+}
+
+/// What one text asks for.
+pub(super) fn asked_in(text: &str) -> BTreeSet<String> {
+    const CALL: &str = "$ENV(";
+    let mut asked = BTreeSet::new();
+    for (at, _) in text.match_indices(CALL) {
+        let inner = &text[at + CALL.len()..];
+        let end = inner.find([')', ':']).unwrap_or(inner.len());
+        let name = inner[..end].trim();
+        if !name.is_empty() {
+            asked.insert(format!("ENV.{name}"));
+        }
+    }
+    let names = super::expand::names_in(text).map(str::to_ascii_uppercase);
+    asked.extend(names.filter(|name| TIMES.contains(&name.as_str())));
     asked
 }
 

@@ -27,9 +27,10 @@ struct Document<'a> {
     items: Vec<Map<String, Value>>,
     /// Each job's attributes, as text of expressions.
     jobs: Vec<Map<String, Value>>,
-    /// What is wrong with the description.
+    /// What is wrong with the description: HTCondor makes no jobs of it either.
     errors: Vec<&'a Diagnostic>,
-    /// What HTCondor would do and Updraft does not do yet: `submit` refuses it.
+    /// What HTCondor would make jobs of, and `submit` refuses: what Updraft does not do yet, and
+    /// what cannot be meant, as a name that is no command.
     refused: Vec<&'a Diagnostic>,
     warnings: Vec<&'a Diagnostic>,
 }
@@ -64,9 +65,14 @@ pub fn run(args: &args::Submit, settings: &Settings) -> Result<Exit, Failure> {
     let found = find(read, &submission)?;
     let errors = found.diagnostics.errors().count() as u64;
     match settings.format {
+        // The document is HTCondor's answer, and so is the exit code; `refused` says the rest.
         Format::Json => {
-            output::print_json(&document(&found))?;
-            Ok(if errors == 0 { Exit::Ok } else { Exit::Usage })
+            let document = document(&found);
+            output::print_json(&document)?;
+            Ok(match document.errors.is_empty() {
+                true => Exit::Ok,
+                false => Exit::Usage,
+            })
         }
         Format::Table => {
             if !found.diagnostics.is_empty() {

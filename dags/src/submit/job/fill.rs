@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use classad::Value;
+use classad::{ClassAd, Expr, Scope, Value};
 
 use super::super::environment;
+use super::super::policy::JobPolicy;
 use super::super::quoting::{join_arguments, join_old, split_arguments};
 use super::super::requirements::Host;
 use super::super::spec::{JobSpec, TransferExecutable, Universe};
@@ -12,20 +13,28 @@ use super::super::values;
 use super::matching::{abilities, requirements_of, transfer_mode};
 use super::policy::policy;
 use super::resources::resources;
-use super::{Job, kept};
+use super::{Job, Text, kept};
 use crate::diagnostic::{Code, did_you_mean};
 
 const UNIVERSES: [&str; 2] = [Universe::Vanilla.name(), Universe::Train.name()];
 /// Universes of HTCondor's that are not supported, with the numbers that ads have for them.
-const UNIVERSES_REFUSED: [(&str, i64); 8] = [
+const UNIVERSES_REFUSED: [(&str, i64); 9] = [
     ("scheduler", 7),
     ("grid", 9),
     ("java", 10),
     ("parallel", 11),
+    ("mpi", 11),
     ("local", 12),
     ("vm", 13),
     ("docker", 5),
     ("container", 5),
+];
+/// The commands without one of which HTCondor makes no job for a universe.
+const UNIVERSES_NEED: [(i64, &[&str]); 4] = [
+    (9, &["grid_resource"]),
+    (10, &["arguments", "args"]),
+    (11, &["machine_count", "node_count"]),
+    (13, &["vm_memory"]),
 ];
 
 /// The specification of a job. What is wrong is reported and stands at its default.
@@ -38,7 +47,7 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
     let arguments = arguments(job);
     let environment = environment_of(job);
     let files = files(job);
-    attributes(job);
+    let own = attributes(job);
     let resources = resources(job);
     let abilities = abilities(job, host);
     let transfer = transfer_mode(job);
@@ -49,7 +58,16 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
         Some(expr)
     });
     kept(job);
-    let policy = policy(job);
+    let ended = policy(job);
+    // The user's own attributes count more than anything that commands say.
+    for (name, expr) in own {
+        job.ad.insert(name.as_str(), expr);
+    }
+    job.malformed_match();
+    let policy = JobPolicy {
+        retry_until: ended.retry_until,
+        ..JobPolicy::of(&job.ad)
+    };
     JobSpec {
         universe,
         executable,
@@ -71,13 +89,14 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
         request_gpus: resources.gpus,
         requirements,
         rank,
-        priority: policy.priority,
-        max_retries: policy.max_retries,
-        success_exit_code: policy.success_exit_code,
-        lease_s: policy.lease_s,
-        kill_signal: policy.kill_signal,
-        hold: policy.hold,
-        batch_name: policy.batch_name,
+        priority: ended.priority,
+        max_retries: ended.max_retries,
+        success_exit_code: ended.success_exit_code,
+        lease_s: ended.lease_s,
+        kill_signal: ended.kill_signal,
+        policy,
+        hold: ended.hold,
+        batch_name: ended.batch_name,
         ad: std::mem::take(&mut job.ad),
     }
 }
@@ -91,15 +110,19 @@ fn universe(job: &mut Job<'_, '_>) -> (Universe, Host) {
             "vanilla" | "5" => Universe::Vanilla,
             "train" => Universe::Train,
             other => {
-                let refused = UNIVERSES_REFUSED.iter().find(|(name, _)| *name == other);
+                let number_said = other.parse::<i64>().ok();
+                let refused = UNIVERSES_REFUSED
+                    .iter()
+                    .find(|(name, known)| *name == other || Some(*known) == number_said);
                 let (code, message) = match refused {
                     Some((_, known)) => {
                         number = *known;
-                        host = match other {
-                            "docker" | "container" => Host::Docker,
-                            "scheduler" | "local" => Host::Queue,
-                            _ => Host::Machine,
+                        host = match (other, number) {
+                            ("docker" | "container", _) => Host::Docker,
+                            (_, 7 | 12) => Host::Queue,
+                            (_, _) => Host::Machine,
                         };
+                        needs(job, &text);
                         let message = format!("the universe `{}` is not supported", text.text);
                         (Code::BadUniverse, message)
                     }
@@ -119,6 +142,29 @@ fn universe(job: &mut Job<'_, '_>) -> (Universe, Host) {
         job.ad.insert("WantTrain", true);
     }
     (universe, host)
+}
+
+/// Reports what a universe needs that is not supported.
+fn needs(job: &mut Job<'_, '_>, universe: &Text<'_, '_>) {
+    let lower = universe.text.to_ascii_lowercase();
+    let number = UNIVERSES_REFUSED.iter().find(|(name, _)| *name == lower);
+    let number = number.map_or(lower.parse().ok(), |(_, number)| Some(*number));
+    let images: [(&str, &'static [&'static str]); 2] = [
+        ("docker", &["docker_image"]),
+        ("container", &["container_image", "docker_image"]),
+    ];
+    for (of, commands) in images {
+        if lower == of && job.command(commands).is_none() {
+            let message = format!("the universe `{of}` needs `{}`", commands[0]);
+            job.bad(universe, Code::BadValue, message);
+        }
+    }
+    for (of, commands) in UNIVERSES_NEED {
+        if number == Some(of) && job.command(commands).is_none() {
+            let message = format!("the universe `{}` needs `{}`", universe.text, commands[0]);
+            job.bad(universe, Code::BadValue, message);
+        }
+    }
 }
 
 fn executable(job: &mut Job<'_, '_>, universe: Universe) -> String {
@@ -179,30 +225,29 @@ fn arguments(job: &mut Job<'_, '_>) -> Vec<String> {
 }
 
 fn environment_of(job: &mut Job<'_, '_>) -> BTreeMap<String, String> {
-    if let Some(text) = job.command(&["getenv", "get_env"])
-        && values::boolean(&text.text) != Some(false)
-    {
-        let message = "`getenv`: the submitter's environment is not taken along".to_owned();
-        let diagnostic = job
-            .at_value(&text, Code::IgnoredSubmitCommand, message)
-            .warning();
-        job.diagnostics
-            .push(diagnostic.help("name what the job needs in `environment`"));
+    let mut found = BTreeMap::new();
+    if let Some(text) = job.command(&["getenv", "get_env"]) {
+        let known = job.run.table.environment().into_iter();
+        let wanted = known.filter(|(name, value)| environment::is_wanted(&text.text, name, value));
+        found.extend(wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
-    let Some(text) = job.command(&["environment", "env"]) else {
-        return BTreeMap::new();
-    };
-    match environment::parse(&text.text) {
-        Ok(environment) => {
-            job.ad
-                .insert("Environment", environment::unparse(&environment).as_str());
-            environment
+    if let Some(text) = job.command(&["environment", "env"]) {
+        match environment::parse(&text.text) {
+            Ok(own) => found.extend(own),
+            Err(message) => job.bad(&text, Code::BadEnvironment, message),
         }
-        Err(message) => {
-            job.bad(&text, Code::BadEnvironment, message);
-            BTreeMap::new()
-        }
+    } else if found.is_empty() {
+        return found;
     }
+    // What the old name says in the old syntax stays in it.
+    let old = job.command(&["env"]);
+    if old.is_some_and(|text| !text.text.starts_with('"')) {
+        job.ad.insert("Env", environment::unparse_old(&found));
+        job.ad.insert("EnvDelim", ";");
+    } else {
+        job.ad.insert("Environment", environment::unparse(&found));
+    }
+    found
 }
 
 struct FilesOf {
@@ -222,19 +267,28 @@ fn files(job: &mut Job<'_, '_>) -> FilesOf {
         job.ad.insert("Iwd", "");
     }
     let transfer_input = list(job, &["transfer_input_files"], "TransferInput").unwrap_or_default();
+    keys(job, &transfer_input);
     let transfer_output = list(job, &["transfer_output_files"], "TransferOutput");
     if transfer_output.is_none() {
         job.empty("transfer_output_files", "all new files", "\"\"", "none");
     }
     let mut output_remaps = BTreeMap::new();
     if let Some(text) = job.command(&["transfer_output_remaps"]) {
+        if !text.text.starts_with('"') {
+            let message = "remaps stand in double quotes".to_owned();
+            job.bad(&text, Code::BadValue, message);
+        }
         match values::remaps(&text.text) {
             Ok(remaps) => {
                 job.ad
                     .insert("TransferOutputRemaps", values::unquoted(&text.text));
                 output_remaps = remaps;
             }
-            Err(message) => job.bad(&text, Code::BadRemaps, message),
+            Err(message) => {
+                job.ad
+                    .insert("TransferOutputRemaps", values::unquoted(&text.text));
+                job.bad(&text, Code::BadRemaps, message);
+            }
         }
     }
     FilesOf {
@@ -249,6 +303,30 @@ fn files(job: &mut Job<'_, '_>) -> FilesOf {
     }
 }
 
+/// HTCondor makes no job that fetches from such a store without a key.
+fn keys(job: &mut Job<'_, '_>, inputs: &[String]) {
+    let stores: [(&str, &'static [&'static str]); 2] = [
+        (
+            "s3://",
+            &["s3_secret_access_key_file", "aws_secret_access_key_file"],
+        ),
+        (
+            "gs://",
+            &["gs_secret_access_key_file", "aws_secret_access_key_file"],
+        ),
+    ];
+    for (scheme, names) in stores {
+        let is_used = inputs.iter().any(|path| path.starts_with(scheme));
+        if is_used
+            && job.command(names).is_none()
+            && let Some(text) = job.command(&["transfer_input_files"])
+        {
+            let message = format!("`{scheme}…` needs `{}`", names[0]);
+            job.bad(&text, Code::BadValue, message);
+        }
+    }
+}
+
 /// Whether an attribute is given by the queue, whatever a description says.
 pub(super) fn is_id(name: &str) -> bool {
     ["ClusterId", "ProcId"]
@@ -256,13 +334,17 @@ pub(super) fn is_id(name: &str) -> bool {
         .any(|id| id.eq_ignore_ascii_case(name))
 }
 
-/// `+Name = expr` and `My.Name = expr`.
-fn attributes(job: &mut Job<'_, '_>) {
+/// `+Name = expr` and `My.Name = expr`, put into the ad for what is read next.
+fn attributes(job: &mut Job<'_, '_>) -> Vec<(String, Expr)> {
+    let mut found = Vec::new();
     for (name, text) in job.under("my.") {
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             let message = format!("`{name}` is no attribute name");
             job.bad(&text, Code::BadAttributeName, message);
+            if let Ok(expr) = Expr::parse(&text.text) {
+                found.push((name, expr));
+            }
         } else if is_id(&name) {
             let message = format!("`{name}` is the queue's to give: this has no effect");
             let diagnostic = job.at_value(&text, Code::BadAttributeName, message);
@@ -271,13 +353,17 @@ fn attributes(job: &mut Job<'_, '_>) {
             let message = format!("the attribute `{name}` has no value and is undefined");
             let diagnostic = job.at_value(&text, Code::BadExpression, message);
             job.diagnostics.push(diagnostic.warning());
-            if let Ok(undefined) = classad::Expr::parse("undefined") {
-                job.ad.insert(name.as_str(), undefined);
+            if let Ok(undefined) = Expr::parse("undefined") {
+                found.push((name, undefined));
             }
         } else if let Some(expr) = job.expression(&text) {
-            job.ad.insert(name.as_str(), expr);
+            found.push((name, expr));
         }
     }
+    for (name, expr) in &found {
+        job.ad.insert(name.as_str(), expr.clone());
+    }
+    found
 }
 
 pub(super) fn string(
@@ -296,17 +382,33 @@ fn list(
     attribute: &str,
 ) -> Option<Vec<String>> {
     let text = job.command(names)?;
-    let list = values::list(values::unquoted(&text.text));
+    // Two quotes are no name at all; other quotes are a part of their names.
+    let list = match text.text.as_str() {
+        "\"\"" => Vec::new(),
+        names => values::list(names),
+    };
     job.ad.insert(attribute, list.join(",").as_str());
     Some(list)
 }
 
 pub(super) fn flag(job: &mut Job<'_, '_>, names: &'static [&'static str]) -> Option<bool> {
     let text = job.command(names)?;
-    let value = values::boolean(&text.text);
+    truth(job, &text)
+}
+
+/// An expression that is true or false, or a number, without any job. Words as `yes` are none.
+pub(super) fn truth(job: &mut Job<'_, '_>, text: &Text<'_, '_>) -> Option<bool> {
+    let expr = Expr::parse(&text.text).ok();
+    let value = expr.map(|expr| Scope::new(&ClassAd::new()).eval(&expr));
+    let value = value.and_then(|value| match value.as_bool() {
+        Some(flag) => Some(flag),
+        None => value.as_f64().map(|number| number != 0.0),
+    });
     if value.is_none() {
         let message = format!("`{}` is neither true nor false", text.text);
-        job.bad(&text, Code::BadValue, message);
+        let meant = values::boolean(&text.text).map(|flag| if flag { "true" } else { "false" });
+        let diagnostic = job.at_value(text, Code::BadValue, message);
+        job.diagnostics.push(diagnostic.suggest(meant));
     }
     value
 }
@@ -320,6 +422,15 @@ pub(super) fn whole(
 ) -> Option<i64> {
     let text = job.command(names)?;
     let (_, value) = job.number(&text)?;
+    let value = match value {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "HTCondor drops the fraction; the cast saturates"
+        )]
+        Value::Real(number) if number.is_finite() => Value::Int(number as i64),
+        Value::Bool(flag) => Value::Int(i64::from(flag)),
+        other => other,
+    };
     match value {
         Value::Int(n) if (min..=max).contains(&n) => Some(n),
         Value::Undefined if text.text.eq_ignore_ascii_case("undefined") => None,

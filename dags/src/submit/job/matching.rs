@@ -2,7 +2,7 @@
 
 use classad::Expr;
 
-use super::super::requirements::{self, Ability, Asked, Host, NEW_TRANSFER, Outputs};
+use super::super::requirements::{self, Ability, Asked, Host, NEW_TRANSFER, OWN_PLUGINS, Outputs};
 use super::super::spec::{ShouldTransfer, Universe};
 use super::fill::flag;
 use super::resources::Resources;
@@ -12,6 +12,8 @@ use crate::diagnostic::Code;
 /// When a deferred job may be sent out.
 const DEFERRAL: &str = "(((time() + ScheddInterval) >= (DeferralTime - DeferralPrepTime)) && \
                         (time() < (DeferralTime + DeferralWindow)))";
+/// Where images are on every machine.
+const SHARED: &str = "/cvmfs/";
 const DEFERRAL_PREP_S: i64 = 300;
 const SCHEDD_INTERVAL_S: i64 = 300;
 
@@ -23,11 +25,16 @@ pub(super) fn transfer_mode(job: &mut Job<'_, '_>) -> (ShouldTransfer, Outputs) 
     let mut name = "ON_EXIT".to_owned();
     if let Some(text) = &when {
         name = text.text.to_ascii_uppercase();
+        // HTCondor takes it for nothing said.
+        let is_never = name == "NEVER" && said != Some(ShouldTransfer::No);
+        if is_never {
+            "ON_EXIT".clone_into(&mut name);
+        }
         let wrong = match (name.as_str(), said) {
             ("ON_EXIT_OR_EVICT", Some(ShouldTransfer::IfNeeded)) => {
                 Some("`ON_EXIT_OR_EVICT` needs `should_transfer_files = YES`".to_owned())
             }
-            ("ON_EXIT" | "ON_EXIT_OR_EVICT" | "ON_SUCCESS", Some(ShouldTransfer::No)) => {
+            ("ON_EXIT" | "ON_EXIT_OR_EVICT" | "ON_SUCCESS" | "NEVER", Some(ShouldTransfer::No)) => {
                 Some("`should_transfer_files = NO` leaves nothing to say of when".to_owned())
             }
             ("ON_EXIT_OR_EVICT", None) => {
@@ -123,8 +130,7 @@ pub(super) fn requirements_of(
     }
 }
 
-/// What only some machines can do, as far as the queue acts on it; with what it refuses or only
-/// keeps where the ad is only shown.
+/// What only some machines can do.
 pub(super) fn abilities(job: &mut Job<'_, '_>, host: Host) -> Vec<(Ability, String)> {
     let mut found = Vec::new();
     if flag(job, &["encrypt_execute_directory"]) == Some(true) {
@@ -132,9 +138,6 @@ pub(super) fn abilities(job: &mut Job<'_, '_>, host: Host) -> Vec<(Ability, Stri
             Ability::Place,
             "TARGET.HasEncryptExecuteDirectory".to_owned(),
         ));
-    }
-    if !job.is_shown() {
-        return found;
     }
     for clause in container(job, host) {
         found.push((Ability::System, format!("TARGET.{clause}")));
@@ -164,7 +167,7 @@ pub(super) fn abilities(job: &mut Job<'_, '_>, host: Host) -> Vec<(Ability, Stri
             .insert("WantTransferPluginMethods", methods.join(","));
     }
     if job.command(&["transfer_plugins"]).is_some() {
-        found.push((Ability::Transfer, "TARGET.HasJobTransferPlugins".to_owned()));
+        found.push((Ability::Transfer, OWN_PLUGINS.to_owned()));
     }
     if job.command(&["checkpoint_exit_code"]).is_some() {
         job.ad.insert("WantFTOnCheckpoint", true);
@@ -191,6 +194,7 @@ fn plugin_methods(job: &mut Job<'_, '_>) -> Vec<String> {
     for text in inputs.iter().chain(&output) {
         for path in text.text.split(',') {
             let scheme = path.trim().split_once("://").map(|(scheme, _)| scheme);
+            let scheme = scheme.filter(|scheme| scheme.starts_with(|c: char| c.is_alphabetic()));
             methods.extend(scheme.map(str::to_owned).filter(|s| !methods.contains(s)));
         }
     }
@@ -266,13 +270,28 @@ fn container(job: &mut Job<'_, '_>, host: Host) -> Vec<&'static str> {
     };
     job.ad.insert(wants, true);
     if text.name == "container_image" {
-        let moved = flag(job, &["transfer_container"]) != Some(false);
+        let moved = flag(job, &["transfer_container"]);
+        if let Some(moved) = moved {
+            job.ad.insert("TransferContainer", moved);
+        }
+        let is_there = moved == Some(false) || name.starts_with(SHARED);
         let source = match kind {
             "HasDockerURL" => "docker",
-            _ if moved => "cedar",
-            _ => "local",
+            _ if is_there => "local",
+            _ => "cedar",
         };
-        job.ad.insert("ContainerImage", name.as_str());
+        let mut image = name.as_str();
+        if source == "cedar" {
+            let own = job.ad.eval("TransferInput");
+            let inputs: Vec<&str> = own
+                .as_str()
+                .into_iter()
+                .chain([text.text.as_str()])
+                .collect();
+            job.ad.insert("TransferInput", inputs.join(","));
+            image = image.rsplit('/').next().unwrap_or_default();
+        }
+        job.ad.insert("ContainerImage", image);
         job.ad.insert("ContainerImageSource", source);
     }
     vec!["HasContainer", kind]

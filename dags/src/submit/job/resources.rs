@@ -7,10 +7,13 @@ use super::super::values::{self, Unit};
 use super::{Job, Text};
 use crate::diagnostic::Code;
 
-/// Memory of a job that asks for none, in MiB.
-const MEMORY_MIB_DEFAULT: u64 = 128;
-/// Disk of a job that asks for none, in KiB.
-const DISK_KIB_DEFAULT: u64 = 1024;
+/// Memory that is carved for a job that asks for none, in MiB.
+const MEMORY_MIB_DEFAULT: i64 = 128;
+/// Disk that is carved for a job that asks for none, in KiB.
+const DISK_KIB_DEFAULT: i64 = 1024;
+/// What the ad of such a job says of memory.
+const MEMORY_DEFAULT: &str =
+    "ifthenelse(MemoryUsage =!= undefined,MemoryUsage,(ImageSize + 1023) / 1024)";
 
 /// What a job asks of a machine.
 pub(super) struct Resources {
@@ -39,18 +42,20 @@ pub(super) fn resources(job: &mut Job<'_, '_>) -> Resources {
     let memory = amount(job, &["request_memory"], "RequestMemory", Unit::Mib);
     let disk = amount(job, &["request_disk"], "RequestDisk", Unit::Kib);
     let resources_by_default = [
-        ("RequestCpus", &cpus.clause, 1),
-        ("RequestMemory", &memory.clause, MEMORY_MIB_DEFAULT),
-        ("RequestDisk", &disk.clause, DISK_KIB_DEFAULT),
+        ("RequestCpus", &cpus.clause, "1"),
+        ("RequestMemory", &memory.clause, MEMORY_DEFAULT),
+        ("RequestDisk", &disk.clause, "DiskUsage"),
     ];
     for (name, clause, default) in resources_by_default {
-        // Who asks for `undefined` lets the queue choose; HTCondor's ad then has nothing.
-        let absent = *clause == Amount::Unsaid || (*clause == Amount::Undefined && !job.is_shown());
-        if absent {
-            let default = i64::try_from(default).unwrap_or(i64::MAX);
-            job.ad.insert(name, default);
+        // Of who asks for `undefined` HTCondor's ad says nothing.
+        if *clause == Amount::Unsaid {
+            // The texts are ours, and a test reads the ad they make.
+            let _ = job.ad.insert_expr(name, default);
         }
     }
+    // What the defaults speak of. Who knows the sizes of the files knows better.
+    job.ad.insert("ImageSize", MEMORY_MIB_DEFAULT * 1024);
+    job.ad.insert("DiskUsage", DISK_KIB_DEFAULT);
     let gpus = count(job, &["request_gpus", "request_gpu"], "RequestGPUs", 0);
     let is_asked = !matches!(gpus.clause, Amount::Unsaid | Amount::Undefined);
     let described = is_asked && gpu_properties(job);
@@ -59,20 +64,19 @@ pub(super) fn resources(job: &mut Job<'_, '_>) -> Resources {
         (Amount::Some, false) => Gpus::Counted,
         (Amount::Nothing | Amount::Unsaid | Amount::Undefined, _) => Gpus::None,
     };
-    let queues = |clause: Amount, shown: bool| match clause {
+    let queues = |clause: Amount| match clause {
         Amount::Unsaid => Amount::Some,
-        Amount::Undefined if !shown => Amount::Some,
         Amount::Undefined | Amount::Some | Amount::Nothing => clause,
     };
     let custom = custom(job);
     Resources {
         cpus: cpus.amount.unwrap_or(1),
-        memory_mib: memory.amount.unwrap_or(MEMORY_MIB_DEFAULT),
-        disk_kib: disk.amount.unwrap_or(DISK_KIB_DEFAULT),
+        memory_mib: memory.amount.unwrap_or(MEMORY_MIB_DEFAULT.unsigned_abs()),
+        disk_kib: disk.amount.unwrap_or(DISK_KIB_DEFAULT.unsigned_abs()),
         gpus: gpus.amount.unwrap_or(0),
         cpus_asked: cpus.clause,
-        memory_asked: queues(memory.clause, job.is_shown()),
-        disk_asked: queues(disk.clause, job.is_shown()),
+        memory_asked: queues(memory.clause),
+        disk_asked: queues(disk.clause),
         gpus_asked,
         custom,
     }
@@ -119,7 +123,7 @@ fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
                     clauses.push("GlobalMemoryMb >= GPUsMinMemory".to_owned());
                 }
             }
-            None => not_an_amount(job, &text),
+            None => not_an_amount(job, &text, Code::BadValue),
         }
     }
     if let Some(text) = job.command(&["gpus_minimum_runtime"]) {
@@ -238,7 +242,7 @@ fn count(
     };
     if amount.is_none() && !refused_amount(job, &text, &expr) {
         let message = format!("`{}` is `{}`, not a whole number here", names[0], text.text);
-        let diagnostic = job.at_value(&text, Code::BadValue, message);
+        let diagnostic = job.at_value(&text, Code::UnfitValue, message);
         let diagnostic = diagnostic.expected(format!("a whole number from 0 to {}", u32::MAX));
         job.diagnostics.push(diagnostic);
     }
@@ -300,7 +304,7 @@ fn amount(
         | Value::Ad(_) => None,
     };
     if amount.is_none() && !refused_amount(job, &text, &expr) {
-        not_an_amount(job, &text);
+        not_an_amount(job, &text, Code::UnfitValue);
     }
     Asked { amount, clause }
 }
@@ -320,9 +324,9 @@ fn refused_amount(job: &mut Job<'_, '_>, text: &Text<'_, '_>, expr: &Expr) -> bo
     of_machine
 }
 
-fn not_an_amount(job: &mut Job<'_, '_>, text: &Text<'_, '_>) {
+fn not_an_amount(job: &mut Job<'_, '_>, text: &Text<'_, '_>, code: Code) {
     let message = format!("`{}` is `{}`, not an amount", text.name, text.text);
-    let diagnostic = job.at_value(text, Code::BadValue, message);
+    let diagnostic = job.at_value(text, code, message);
     job.diagnostics
         .push(diagnostic.expected("a number, alone or with K, M, G or T"));
 }
@@ -331,8 +335,7 @@ fn number(job: &mut Job<'_, '_>, text: &Text<'_, '_>) -> Option<Expr> {
     let (expr, value) = job.number(text)?;
     if value.as_f64().is_none() {
         let message = format!("`{}` is `{}`, not a number", text.name, text.text);
-        job.bad(text, Code::BadValue, message);
-        return None;
+        job.bad(text, Code::UnfitValue, message);
     }
     Some(expr)
 }

@@ -119,6 +119,9 @@ pub(super) fn ad(job: &mut Job<'_, '_>, own: ClassAd, submission: &Submission<'_
     if !own.contains("Args") {
         ad.insert(name, "");
     }
+    if own.contains("Env") {
+        ad.remove("Environment");
+    }
     ad.merge(&own);
     if ad.eval("ShouldTransferFiles").as_str() == Some("YES") {
         ad.remove("FileSystemDomain");
@@ -131,6 +134,14 @@ pub(super) fn ad(job: &mut Job<'_, '_>, own: ClassAd, submission: &Submission<'_
     group(&mut ad, submission.owner);
     attributes(job, &mut ad);
     ad
+}
+
+/// A path as HTCondor's ad has it: nothing is taken off its front.
+fn under(dir: &str, path: &str) -> String {
+    match path.starts_with('/') || dir.is_empty() {
+        true => path.to_owned(),
+        false => format!("{}/{path}", dir.trim_end_matches('/')),
+    }
 }
 
 fn text_of(ad: &ClassAd, name: &str) -> Option<String> {
@@ -147,10 +158,10 @@ fn paths(job: &mut Job<'_, '_>, ad: &mut ClassAd, submission: &Submission<'_>) {
         && !ad.contains("TransferExecutable")
         && let Some(program) = text_of(ad, "Cmd")
     {
-        ad.insert("Cmd", join(submission.directory, &program));
+        ad.insert("Cmd", under(submission.directory, &program));
     }
     if let Some(log) = text_of(ad, "UserLog") {
-        ad.insert("UserLog", join(&iwd, &log));
+        ad.insert("UserLog", under(&iwd, &log));
     }
     if let Some(text) = job.command(&["dagman_log"]) {
         ad.insert("DAGManNodesLog", join(&iwd, &text.text));
@@ -178,7 +189,8 @@ fn sizes(job: &mut Job<'_, '_>, ad: &mut ClassAd, submission: &Submission<'_>) {
         let bytes = (submission.bytes)(&join(dir, path)).unwrap_or(0);
         bytes.div_ceil(KIB)
     };
-    let program = text_of(ad, "Cmd").map_or(0, |path| kib(&path, submission.directory));
+    let program = job.command(&["executable"]);
+    let program = program.map_or(0, |text| kib(&text.text, submission.directory));
     let mut inputs = 0;
     let listed = job.command(&["transfer_input_files"]);
     let listed = listed.map(|text| values::list(values::unquoted(&text.text)));
