@@ -11,6 +11,7 @@ use proto::nouns::{JobId, Subject, WorkerName};
 
 pub use classad::{Check, Classad, Eval, Match};
 
+use crate::client::bundle;
 use crate::output::Format;
 use crate::settings::Address;
 use crate::verbs::train::Hyperparameters;
@@ -87,7 +88,7 @@ pub enum Verb {
     Wait(Wait),
     /// Download the outputs of a job or DAG run
     Fetch(Fetch),
-    /// Check, watch, draw or retry a DAG
+    /// Check and draw DAG files; watch, steer and resume DAG runs
     #[command(subcommand)]
     Dag(Dag),
     /// Look at studies, or drive an optimizer from a script
@@ -129,6 +130,30 @@ pub struct Run {
     /// Begin anew even where an earlier run could be resumed
     #[arg(long)]
     pub fresh: bool,
+    #[command(flatten)]
+    pub rescue: Rescue,
+}
+
+/// A DAGMan user's rescue files. The one with the highest number beside the DAG file is read after
+/// it.
+#[derive(Debug, Args)]
+pub struct Rescue {
+    /// Read this rescue or save point file after the DAG file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub rescue: Option<PathBuf>,
+    /// Read no rescue file
+    #[arg(long, conflicts_with = "rescue")]
+    pub no_rescue: bool,
+}
+
+impl Rescue {
+    pub fn chosen(&self) -> bundle::Rescue {
+        match (&self.rescue, self.no_rescue) {
+            (Some(file), _) => bundle::Rescue::File(file.clone()),
+            (None, true) => bundle::Rescue::Nothing,
+            (None, false) => bundle::Rescue::Latest,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +169,8 @@ pub struct Submit {
     /// Values that add to or override those of a submit description
     #[arg(value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub macros: Vec<(String, String)>,
+    #[command(flatten)]
+    pub rescue: Rescue,
     /// Print the id alone
     #[arg(short, long)]
     pub quiet: bool,
@@ -263,6 +290,20 @@ pub enum Dag {
     Check {
         #[arg(value_name = "FILE.dag", value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// The same as `-o json`: the keys of `condor_dag_checker` and our own
+        #[arg(long)]
+        json: bool,
+        /// Leave submit descriptions, studies and sub-DAGs unread
+        #[arg(long)]
+        dag_only: bool,
+        /// Print all counts, and how many nodes are equally far from the start
+        #[arg(long)]
+        statistics: bool,
+    },
+    /// Draw the graph of a DAG file; a large one by groups of nodes that are named alike
+    Show {
+        #[arg(value_name = "FILE.dag", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
     },
     /// Print the commands of a DAG file as they are written; no other file is read
     #[command(after_help = PARSE)]
@@ -288,12 +329,92 @@ pub enum Dag {
         #[arg(long, value_name = "RUN")]
         run: Option<u32>,
     },
-    /// Run again what failed, keeping what is done
+    /// Go on with a DAG run that was halted, removed or failed, from what is done
+    Resume {
+        /// The DAG run
+        #[arg(value_name = "RUN")]
+        run: u32,
+        /// Its DAG file, where that or its inputs changed: a new run takes over what is the same
+        #[arg(long, value_name = "FILE.dag", value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        preview: Preview,
+    },
+    /// Run again what failed, and what waited for it, keeping what is done
     Retry {
         /// The DAG run
         #[arg(value_name = "RUN")]
         run: u32,
+        /// Nodes that failed; all of them when none is named
+        #[arg(value_name = "NODE")]
+        nodes: Vec<String>,
+        #[command(flatten)]
+        preview: Preview,
     },
+    /// Run nodes again, done or not, with everything behind them
+    Rerun {
+        /// The DAG run
+        #[arg(value_name = "RUN")]
+        run: u32,
+        /// Where to begin; may be given more than once
+        #[arg(long, value_name = "NODE", required = true)]
+        from: Vec<String>,
+        #[command(flatten)]
+        preview: Preview,
+    },
+    /// Start nothing new; what runs goes on, with its POST scripts
+    Halt {
+        /// The DAG run
+        #[arg(value_name = "RUN")]
+        run: u32,
+    },
+    /// Change how much of a DAG run may go on at a time
+    Set(Limits),
+    /// Print a DAG run as a rescue file, with which DAGMan would go on
+    Rescue {
+        /// The DAG run
+        #[arg(value_name = "RUN")]
+        run: u32,
+        /// Write it into this file, which must not be there
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        to: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Preview {
+    /// Say what would run and why, and leave it at that
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Limits of a DAG run. 0 is no limit; what is not given stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  updraft dag set 12 --max-jobs 50 --category tune=4")]
+pub struct Limits {
+    /// The DAG run
+    #[arg(value_name = "RUN")]
+    pub run: u32,
+    /// Nodes with jobs in the queue
+    #[arg(long, value_name = "N")]
+    pub max_jobs: Option<u32>,
+    /// Jobs that wait; a node that starts may go over it
+    #[arg(long, value_name = "N")]
+    pub max_idle: Option<u32>,
+    /// PRE scripts
+    #[arg(long, value_name = "N")]
+    pub max_pre: Option<u32>,
+    /// POST scripts
+    #[arg(long, value_name = "N")]
+    pub max_post: Option<u32>,
+    /// HOLD scripts
+    #[arg(long, value_name = "N")]
+    pub max_hold: Option<u32>,
+    /// Nodes of a category with jobs in the queue; may be given more than once
+    #[arg(long, value_name = "NAME=N", value_parser = category_limit)]
+    pub category: Vec<(String, u32)>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -392,9 +513,31 @@ pub struct Manager {
     /// A file that gets the address once it serves
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub address_file: Option<PathBuf>,
+    /// Whether the scripts of DAG nodes run: they run here, with all the rights of the manager
+    #[arg(
+        long,
+        value_name = "WHAT",
+        env = "UPDRAFT_SCRIPTS",
+        value_enum,
+        default_value = "allow"
+    )]
+    pub scripts: ScriptPolicy,
     /// Seconds without a word from a worker after which its jobs run elsewhere
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub lease_s: Option<f64>,
+    /// Seconds between two looks at what `periodic_hold`, `_release`, `_remove` and `_vacate` of the
+    /// jobs say; 60 if not given
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub policy_interval_s: Option<f64>,
+}
+
+/// What a manager does about the scripts of DAG nodes.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum ScriptPolicy {
+    /// Runs them
+    Allow,
+    /// Takes no DAG that has any
+    Refuse,
 }
 
 #[derive(Debug, Args)]
@@ -476,6 +619,14 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         }
         Some(_) | None => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+fn category_limit(text: &str) -> Result<(String, u32), String> {
+    let (name, limit) = name_and_value(text)?;
+    let limit = limit
+        .parse()
+        .map_err(|_| "expected NAME=NUMBER".to_owned())?;
+    Ok((name, limit))
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

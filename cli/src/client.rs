@@ -139,6 +139,22 @@ impl Client {
         self.heard(self.queue.clone().act(request).await)
     }
 
+    /// What a request would do.
+    pub async fn plan(&self, what: wire::plan_request::What) -> Result<wire::PlanReply, Failure> {
+        let request = wire::PlanRequest { what: Some(what) };
+        self.heard(self.queue.clone().plan(request).await)
+    }
+
+    pub async fn steer(&self, request: wire::SteerRequest) -> Result<wire::SteerReply, Failure> {
+        self.heard(self.queue.clone().steer(request).await)
+    }
+
+    /// The text of a rescue file.
+    pub async fn rescue(&self, run: u32) -> Result<String, Failure> {
+        let request = wire::RescueRequest { run };
+        Ok(self.heard(self.queue.clone().rescue(request).await)?.text)
+    }
+
     pub async fn drain(&self, request: wire::DrainRequest) -> Result<wire::DrainReply, Failure> {
         self.heard(self.queue.clone().drain(request).await)
     }

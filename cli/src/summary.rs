@@ -272,11 +272,13 @@ async fn failed_job(
         let mut failed = trials.filter(|trial| trial.status == "Failed" && !trial.job.is_empty());
         return Ok(failed.next_back().map(|trial| trial.job.clone()));
     }
-    if node.cluster == 0 {
-        return Ok(None);
-    }
+    let whole = match (node.cluster, node.subrun) {
+        (0, 0) => return Ok(None),
+        (0, subrun) => subrun,
+        (cluster, _) => cluster,
+    };
     let request = wire::JobsRequest {
-        ids: vec![node.cluster.to_string()],
+        ids: vec![whole.to_string()],
         which: wire::Which::Ended.into(),
         limit: JOBS_MAX,
         with_ads: false,

@@ -14,6 +14,7 @@ pub mod manager;
 mod q;
 mod run;
 mod status;
+mod steer;
 pub mod study;
 mod submit;
 pub mod train;
@@ -23,12 +24,15 @@ pub mod worker;
 
 use std::future::Future;
 
+use dags::dag::External;
 use proto::wire::act_request::Action;
+use proto::wire::steer_request::{self, What};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Dag, Study, Verb};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
+use crate::output::Format;
 use crate::settings::Settings;
 use crate::signals::Interrupts;
 
@@ -65,7 +69,24 @@ pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
             wait::run(client, args.ids, args.timeout, settings)
         }),
         Verb::Fetch(args) => ask(settings, |client| fetch::run(client, args, settings)),
-        Verb::Dag(Dag::Check { file }) => dag::check(&file, settings),
+        Verb::Dag(Dag::Check {
+            file,
+            json,
+            dag_only,
+            statistics,
+        }) => {
+            let format = if json { Format::Json } else { settings.format };
+            let detail = match statistics {
+                true => dag::Detail::Statistics,
+                false => dag::Detail::Short,
+            };
+            let external = match dag_only {
+                true => External::Leave,
+                false => External::Read,
+            };
+            dag::check(&file, format, detail, external)
+        }
+        Verb::Dag(Dag::Show { file }) => dag::show(&file),
         Verb::Dag(Dag::Parse { file, json }) => dag::parse(&file, json, settings),
         Verb::Dag(Dag::Dot { file, run: None }) => dag::dot(&file),
         Verb::Dag(Dag::Dot {
@@ -75,7 +96,36 @@ pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
         Verb::Dag(Dag::Status { run }) => {
             ask(settings, |client| dag::status(client, run, settings))
         }
-        Verb::Dag(Dag::Retry { run }) => ask(settings, |client| dag::retry(client, run, settings)),
+        Verb::Dag(Dag::Resume {
+            run,
+            file: Some(file),
+            preview,
+        }) => steer::resume_changed(run, file, preview, settings),
+        Verb::Dag(Dag::Resume {
+            run,
+            file: None,
+            preview,
+        }) => ask(settings, |client| {
+            let what = What::Resume(steer_request::Resume {});
+            steer::run(client, run, what, preview, settings)
+        }),
+        Verb::Dag(Dag::Retry {
+            run,
+            nodes,
+            preview,
+        }) => ask(settings, |client| {
+            let what = What::Retry(steer_request::Retry { nodes });
+            steer::run(client, run, what, preview, settings)
+        }),
+        Verb::Dag(Dag::Rerun { run, from, preview }) => ask(settings, |client| {
+            let what = What::Rerun(steer_request::Rerun { from });
+            steer::run(client, run, what, preview, settings)
+        }),
+        Verb::Dag(Dag::Halt { run }) => ask(settings, |client| steer::halt(client, run, settings)),
+        Verb::Dag(Dag::Rescue { run, to }) => {
+            ask(settings, |client| steer::rescue(client, run, to, settings))
+        }
+        Verb::Dag(Dag::Set(limits)) => ask(settings, |client| steer::set(client, limits, settings)),
         Verb::Study(Study::AskTell) => study::ask_tell(),
         Verb::Study(Study::Show { run, node }) => {
             ask(settings, |client| study::show(client, run, node, settings))

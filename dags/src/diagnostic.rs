@@ -56,6 +56,18 @@ pub struct Diagnostic {
     /// Under what the line was read: the FOREACH items, outermost first, or the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<String>,
+    /// The command of a DAG file that it is found in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<InCommand>,
+}
+
+/// A command of a DAG file, as HTCondor's checker names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InCommand {
+    /// Its first word, in capitals.
+    pub name: String,
+    /// 1-based; the last of a continued line, and the first of an inline description's.
+    pub line: u32,
 }
 
 /// The findings of one reading, in the order they were met.
@@ -84,6 +96,7 @@ impl Diagnostic {
             expected: None,
             help: None,
             within: Vec::new(),
+            command: None,
         }
     }
 

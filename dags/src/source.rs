@@ -54,6 +54,7 @@ impl Source {
             expected: None,
             help: None,
             within: Vec::new(),
+            command: None,
         }
         .with_source_line(source_line)
     }

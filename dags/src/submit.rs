@@ -211,7 +211,8 @@ impl Submit {
         proc: u32,
         row: &[String],
     ) -> Result<JobSpec, Diagnostics> {
-        match job::queued(self, macros, submission, proc, row) {
+        let findings = job::Findings::Errors;
+        match job::queued(self, macros, submission, (proc, row), findings) {
             (Some(spec), diagnostics) if !diagnostics.has_errors() => Ok(spec),
             (_, diagnostics) => Err(diagnostics),
         }
@@ -250,6 +251,30 @@ impl Submit {
         assigned
             .map(|found| (found.assign.name.clone(), found.value.to_string()))
             .collect()
+    }
+
+    /// Whether it may give a value to one of these names, written in lower case, under some macros:
+    /// a statement assigns it, or it is a variable of the queue statement's.
+    #[must_use]
+    pub fn may_assign(&self, names: &[&str]) -> bool {
+        let queued = |queue: &queue::Queue| {
+            let words = queue.args.split(|c: char| c.is_whitespace() || c == ',');
+            words
+                .map(str::to_ascii_lowercase)
+                .any(|word| names.contains(&word.as_str()))
+        };
+        self.statements
+            .iter()
+            .any(|statement| match &statement.kind {
+                StatementKind::Assign(assign) => names.contains(&assign.key.as_str()),
+                StatementKind::Queue(queue) => queued(queue),
+                StatementKind::If(_)
+                | StatementKind::Elif(_)
+                | StatementKind::Else
+                | StatementKind::Endif
+                | StatementKind::Error(_)
+                | StatementKind::Warning(_) => false,
+            })
     }
 
     /// What stands behind the word `queue` in its queue statement.

@@ -67,7 +67,6 @@ fn every_command_has_its_line_in_the_readme() {
         assert_eq!(lines.len(), 1, "{}", keyword.name());
         let support = match keyword.support() {
             dags::dag::Support::Run => "| runs |",
-            dags::dag::Support::Refused => "| refused by name |",
             dags::dag::Support::Ours => "| Updraft's own |",
         };
         assert!(lines[0].contains(support), "{}", lines[0]);

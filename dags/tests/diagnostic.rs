@@ -8,7 +8,14 @@ use dags::{Code, Diagnostic, Diagnostics};
 
 #[test]
 fn the_likely_meaning_of_a_word() {
-    let known = ["requirements", "request_memory", "rank", "JOB", "PARENT"];
+    let known = [
+        "requirements",
+        "request_memory",
+        "rank",
+        "JOB",
+        "PARENT",
+        "y",
+    ];
     let rows = [
         ("reqirements", Some("requirements")),
         ("request-memory", Some("request_memory")),
@@ -16,6 +23,7 @@ fn the_likely_meaning_of_a_word() {
         ("raank", Some("rank")),
         ("parents", Some("PARENT")),
         ("banana", None),
+        ("x", None),
         ("", None),
     ];
     for (word, expected) in rows {

@@ -486,11 +486,11 @@ fn findings_have_codes_and_places() {
         ),
         (
             "executable = x\ncheckpoint_exit_code = some\n",
-            &["S103 2:24"],
+            &["S103 2:24", "S003 2:1"],
         ),
         (
             "executable = x\nconcurrency_limits = a, b-c\n",
-            &["S103 2:22"],
+            &["S103 2:22", "S003 2:1"],
         ),
         (
             "executable = x\nuniverse = java\n",

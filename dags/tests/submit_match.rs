@@ -362,6 +362,7 @@ fn a_dag_knows_what_its_submitter_knew() {
     assert_eq!(again, dag);
     let spec = again
         .submit_of(0)
+        .unwrap()
         .expand(&again.nodes[0].macros(), 1, 0, &[])
         .unwrap();
     assert_eq!(spec.arguments, ["eu", "/home/me", "2023-11"]);

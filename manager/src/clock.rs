@@ -23,6 +23,11 @@ pub(crate) fn until(mono_ms: u64) -> Duration {
     Duration::from_millis(mono_ms.saturating_sub(millis(START.elapsed())))
 }
 
+/// How far the local time is from UTC now, in seconds east of it: summer time counts.
+pub(crate) fn offset_s() -> i32 {
+    jiff::Zoned::now().offset().seconds()
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

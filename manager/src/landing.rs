@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manager_core::{Command, Landing};
 
 use crate::blobs::{BlobStore, Mode};
+use crate::places::Places;
 use crate::queue::QueueHandle;
 
 /// Threads that write at the same time.
@@ -20,14 +21,19 @@ pub(crate) struct Landings {
 }
 
 impl Landings {
-    pub(crate) fn start(blobs: BlobStore, queue: QueueHandle) -> std::io::Result<Landings> {
+    pub(crate) fn start(
+        blobs: BlobStore,
+        places: Places,
+        queue: QueueHandle,
+    ) -> std::io::Result<Landings> {
         let (sender, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..THREADS {
             let (receiver, blobs, queue) = (receiver.clone(), blobs.clone(), queue.clone());
+            let places = places.clone();
             std::thread::Builder::new()
                 .name("landing".to_owned())
-                .spawn(move || work(&receiver, &blobs, &queue))?;
+                .spawn(move || work(&receiver, &blobs, &places, &queue))?;
         }
         Ok(Landings { sender })
     }
@@ -37,14 +43,19 @@ impl Landings {
     }
 }
 
-fn work(receiver: &Mutex<Receiver<Landing>>, blobs: &BlobStore, queue: &QueueHandle) {
+fn work(
+    receiver: &Mutex<Receiver<Landing>>,
+    blobs: &BlobStore,
+    places: &Places,
+    queue: &QueueHandle,
+) {
     loop {
         let next = receiver
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .recv();
         let Ok(landing) = next else { return };
-        let result = write(blobs, &landing);
+        let result = write(blobs, places, &landing);
         let command = Command::Landed {
             job: landing.job,
             result,
@@ -55,10 +66,11 @@ fn work(receiver: &Mutex<Receiver<Landing>>, blobs: &BlobStore, queue: &QueueHan
     }
 }
 
-fn write(blobs: &BlobStore, landing: &Landing) -> Result<(), String> {
+fn write(blobs: &BlobStore, places: &Places, landing: &Landing) -> Result<(), String> {
+    let place = places.of(&landing.directory);
     let mut parents = BTreeSet::new();
     for (path, blob) in &landing.files {
-        let target = Path::new(&landing.directory).join(path);
+        let target = place.path(path);
         let mode = if blob.executable {
             Mode::Executable
         } else {
@@ -76,4 +88,43 @@ fn write(blobs: &BlobStore, landing: &Landing) -> Result<(), String> {
         synced.map_err(|error| format!("{} cannot be synced: {error}", parent.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::nouns::{Blob, JobId};
+
+    use super::*;
+
+    #[test]
+    fn files_land_where_their_directory_is_copied_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::open(&dir.path().join("work")).unwrap();
+        let blobs = BlobStore::open(dir.path().join("blobs")).unwrap();
+        let blob = Blob {
+            digest: blobs.keep(b"x").unwrap(),
+            bytes: 1,
+            executable: false,
+        };
+        let own = places.own("key", "/home/ada");
+        let real = dir.path().join("ada").to_str().unwrap().to_owned();
+        let copied = own.path("").to_str().unwrap().to_owned();
+        let absolute = dir.path().join("absolute").to_str().unwrap().to_owned();
+        for directory in [&real, &copied] {
+            let landing = Landing {
+                job: JobId {
+                    cluster: 1,
+                    proc: 0,
+                },
+                directory: directory.clone(),
+                files: vec![("out/x".to_owned(), blob), (absolute.clone(), blob)],
+            };
+            write(&blobs, &places, &landing).unwrap();
+            assert!(Path::new(directory).join("out/x").exists(), "{directory}");
+            // A path of the submitter's machine means nothing on the manager's.
+            assert_eq!(Path::new(&absolute).exists(), directory == &real);
+            let _ = std::fs::remove_file(&absolute);
+        }
+        assert!(own.path(&absolute).exists());
+    }
 }

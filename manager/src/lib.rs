@@ -3,18 +3,26 @@
 //!
 //! One thread owns the queue ([`queue`]); services hand it commands and wait. What it decides is
 //! made durable ([`store`]) before anybody is told, and what follows is done by others: files are
-//! written by [`landing`], trials are chosen by [`studies`], work orders leave through the
-//! sessions.
+//! written by [`landing`] and [`papers`] and taken in by [`collect`], trials are chosen by
+//! [`studies`], [`scripts`] run here, sub-DAGs are read by [`subdags`], work orders leave through
+//! the sessions. Where a submission's files are is told by [`places`].
 
 mod address;
 mod blobs;
 mod clock;
+mod collect;
+mod copies;
 mod landing;
+mod papers;
+mod places;
 mod queue;
+mod scripts;
 mod services;
 mod settings;
+pub mod sources;
 mod store;
 pub mod studies;
+mod subdags;
 
 use std::net::SocketAddr;
 
@@ -25,12 +33,14 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 pub use address::host_identity;
-pub use settings::Settings;
+pub use settings::{ScriptPolicy, Settings};
 pub use store::StoreError;
 
 use crate::blobs::BlobStore;
+use crate::collect::Taker;
+use crate::places::Places;
 use crate::queue::QueueThread;
-use crate::services::Services;
+use crate::services::{Parts, Services};
 
 /// A manager that runs.
 pub struct Manager {
@@ -88,9 +98,12 @@ pub async fn start(settings: Settings) -> Result<Manager, StartError> {
         source,
     };
     let (store, queue) = store::open(&dir, settings.limits()).map_err(failed)?;
-    let queue = QueueThread::start(store, queue, blobs.clone())
-        .map_err(|source| StartError::Thread { source })?;
-
+    let work = dir.join("work");
+    let places = Places::open(&work).map_err(directory(work.clone()))?;
+    let used = queue.workspaces().values();
+    copies::sweep(&places, used.map(|workspace| workspace.directory.as_str()))
+        .map_err(directory(work))?;
+    let taker = Taker::new(blobs.clone());
     let listen = settings.listen;
     let wrong = |source| StartError::Listen {
         address: listen,
@@ -98,8 +111,25 @@ pub async fn start(settings: Settings) -> Result<Manager, StartError> {
     };
     let listener = TcpListener::bind(listen).await.map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
+    let queue = QueueThread::start(
+        store,
+        queue,
+        blobs.clone(),
+        &taker,
+        &places,
+        settings.scripts,
+        address,
+    )
+    .map_err(|source| StartError::Thread { source })?;
     let (closing, closed) = watch::channel(false);
-    let services = Services::new(queue.handle(), blobs, closed.clone());
+    let services = Services::new(Parts {
+        queue: queue.handle(),
+        blobs,
+        taker,
+        places,
+        scripts: settings.scripts,
+        closed: closed.clone(),
+    });
     let server = Some(tokio::spawn(serve(listener, services, closed)));
     if let Some(file) = &settings.address_file {
         address::write(file, address).map_err(directory(file.clone()))?;

@@ -3,6 +3,7 @@
 //! with it: what is on the disk is the truth.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use manager_core::{Command, Effect, Queue, Refusal, Reply, Row};
@@ -12,10 +13,15 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::Fault;
 use crate::blobs::BlobStore;
 use crate::clock;
+use crate::collect::{Collector, Taker};
 use crate::landing::Landings;
+use crate::papers::Papers;
+use crate::places::Places;
+use crate::scripts::{Mark, ScriptPolicy, Scripts};
 use crate::settings::{COMMANDS_MAX, GROUP_MAX, WATCH_ROWS_MAX};
 use crate::store::{Journal, Store, StoreError, StoredRow};
 use crate::studies::Studies;
+use crate::subdags::Subdags;
 
 /// The thread, from outside.
 pub(crate) struct QueueThread {
@@ -84,6 +90,10 @@ impl QueueThread {
         store: Store,
         queue: Queue,
         blobs: BlobStore,
+        taker: &Taker,
+        places: &Places,
+        policy: ScriptPolicy,
+        address: SocketAddr,
     ) -> std::io::Result<QueueThread> {
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
         let (rows, _) = broadcast::channel(WATCH_ROWS_MAX);
@@ -100,8 +110,12 @@ impl QueueThread {
             queue,
             store,
             sessions: BTreeMap::new(),
-            landings: Landings::start(blobs.clone(), handle.clone())?,
+            landings: Landings::start(blobs.clone(), places.clone(), handle.clone())?,
             studies: Studies::start(handle.clone())?,
+            scripts: Scripts::start(Mark::new(places.clone(), address), policy, handle.poster())?,
+            subdags: Subdags::start(places.clone(), policy, handle.poster())?,
+            collector: Collector::start(taker, places.clone(), handle.poster())?,
+            papers: Papers::start(places.clone())?,
             blobs,
             rows,
         };
@@ -177,6 +191,12 @@ impl QueueHandle {
         self.sender.blocking_send(ask).map_err(|_| Closed)
     }
 
+    /// [`QueueHandle::post_blocking`], to be handed on.
+    fn poster(&self) -> impl Fn(Command) -> Result<(), Closed> + Clone + Send + 'static {
+        let handle = self.clone();
+        move |command| handle.post_blocking(command)
+    }
+
     /// Looks at the queue, between two commits: everything seen is durable.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -223,6 +243,10 @@ struct Owner {
     sessions: BTreeMap<u64, Line>,
     landings: Landings,
     studies: Studies,
+    scripts: Scripts,
+    subdags: Subdags,
+    collector: Collector,
+    papers: Papers,
     blobs: BlobStore,
     rows: broadcast::Sender<StoredRow>,
 }
@@ -254,11 +278,14 @@ enum Told {
 impl Owner {
     async fn run(mut self, mut receiver: mpsc::Receiver<Ask>) -> Result<(), Fault> {
         let mut turn = Turn::default();
+        self.queue.set_log_offset(clock::offset_s());
         turn.take(self.queue.recover(clock::now()), None);
         self.finish(turn)?;
         loop {
             let mut turn = Turn::default();
-            match self.wait(&mut receiver).await {
+            let asked = self.wait(&mut receiver).await;
+            self.queue.set_log_offset(clock::offset_s());
+            match asked {
                 Some(ask) => self.take(ask, &mut turn),
                 None => turn.take(self.queue.step(clock::now(), Command::Tick), None),
             }
@@ -348,6 +375,11 @@ impl Owner {
                     reason: format!("a blob cannot be written: {error}"),
                 })?;
             }
+            Effect::Script(order) => self.scripts.run(*order),
+            Effect::StopScript { run, node, kind } => self.scripts.stop(run, node, kind),
+            Effect::Load(order) => self.subdags.load(*order),
+            Effect::Collect(order) => self.collector.collect(*order),
+            Effect::Write(writing) => self.papers.write(*writing),
         }
         Ok(())
     }

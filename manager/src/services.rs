@@ -2,9 +2,11 @@
 
 mod blobs;
 mod logs;
+mod outputs;
 mod queries;
 mod queue;
 mod rows;
+mod steer;
 mod submit;
 mod watch;
 mod workers;
@@ -19,8 +21,10 @@ use tokio::sync::watch as signal;
 use tonic::Status;
 
 use crate::blobs::BlobStore;
+use crate::collect::Taker;
+use crate::places::Places;
 use crate::queue::{Closed, QueueHandle};
-use crate::settings::SUBMIT_BYTES_MAX;
+use crate::settings::{SUBMIT_BYTES_MAX, ScriptPolicy};
 
 /// What all services share.
 #[derive(Clone)]
@@ -28,9 +32,22 @@ pub(crate) struct Services {
     shared: Arc<Shared>,
 }
 
+/// What the services work with.
+pub(crate) struct Parts {
+    pub queue: QueueHandle,
+    pub blobs: BlobStore,
+    pub taker: Taker,
+    pub places: Places,
+    pub scripts: ScriptPolicy,
+    pub closed: signal::Receiver<bool>,
+}
+
 pub(crate) struct Shared {
     queue: QueueHandle,
     blobs: BlobStore,
+    taker: Taker,
+    places: Places,
+    scripts: ScriptPolicy,
     tails: logs::Tails,
     sessions: AtomicU64,
     closed: signal::Receiver<bool>,
@@ -38,11 +55,15 @@ pub(crate) struct Shared {
 }
 
 impl Services {
-    pub(crate) fn new(
-        queue: QueueHandle,
-        blobs: BlobStore,
-        closed: signal::Receiver<bool>,
-    ) -> Services {
+    pub(crate) fn new(parts: Parts) -> Services {
+        let Parts {
+            queue,
+            blobs,
+            taker,
+            places,
+            scripts,
+            closed,
+        } = parts;
         let started_ms = crate::clock::now().wall_ms;
         let sessions = AtomicU64::new(1);
         let tails = logs::Tails::default();
@@ -50,6 +71,9 @@ impl Services {
             shared: Arc::new(Shared {
                 queue,
                 blobs,
+                taker,
+                places,
+                scripts,
                 tails,
                 sessions,
                 closed,

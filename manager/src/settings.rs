@@ -34,6 +34,14 @@ pub(crate) const KEY_BYTES_MAX: usize = 128;
 pub(crate) const ROW_TEXT_BYTES_MAX: usize = 4 << 10;
 /// Bytes of one blob.
 pub(crate) const BLOB_BYTES_MAX: u64 = 1 << 40;
+/// Scripts that run at a time, of all DAG runs together; more wait.
+pub(crate) const SCRIPTS_MAX: usize = 64;
+/// How long a script that is stopped may take to end before it is killed, and how long when the
+/// manager stops.
+pub(crate) const SCRIPT_STOP_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const SCRIPT_CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// The shortest time between two looks at the periodic policies of jobs.
+pub(crate) const POLICY_INTERVAL_MS_MIN: u64 = 100;
 /// Jobs that one `Jobs` call returns at most.
 pub(crate) const JOBS_MAX: usize = 100_000;
 
@@ -52,10 +60,24 @@ pub struct Settings {
     pub beat_ms: u64,
     /// Jobs in the queue that are not ended.
     pub queue_jobs_max: u64,
+    /// How often the periodic policies of jobs are looked at.
+    pub policy_interval_ms: u64,
+    /// Whether the scripts of DAG nodes are run.
+    pub scripts: ScriptPolicy,
+}
+
+/// Whether the scripts of DAG nodes are run: they run as the manager, beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScriptPolicy {
+    #[default]
+    Allow,
+    /// A DAG that has any is refused.
+    Refuse,
 }
 
 impl Settings {
-    /// The defaults: any free loopback port, leases of 30 s renewed each 5 s.
+    /// The defaults: any free loopback port, leases of 30 s renewed each 5 s, policies looked at
+    /// each 60 s as in HTCondor, scripts allowed.
     pub fn new(state_dir: PathBuf) -> Settings {
         Settings {
             state_dir,
@@ -64,6 +86,8 @@ impl Settings {
             lease_ms: 30_000,
             beat_ms: 5_000,
             queue_jobs_max: 10_000_000,
+            policy_interval_ms: 60_000,
+            scripts: ScriptPolicy::Allow,
         }
     }
 
@@ -74,6 +98,7 @@ impl Settings {
             beat_ms: self.beat_ms.clamp(1, (self.lease_ms / 3).max(1)),
             faults_max: 3,
             kill_grace_ms: 10_000,
+            policy_interval_ms: self.policy_interval_ms.max(POLICY_INTERVAL_MS_MIN),
         }
     }
 }

@@ -41,7 +41,7 @@ fn what_was_acknowledged_ends_once_whatever_fails() {
     println!("{total:?}");
     // A world without faults would prove nothing.
     assert!(total.manager_crashes > 0 && total.worker_crashes > 0 && total.messages_lost > 0);
-    assert!(total.late_reports_refused > 0 && total.leases_expired > 0);
+    assert!(total.late_reports_refused > 0 && total.leases_expired > 0 && total.scripts > 0);
 }
 
 #[test]

@@ -1,21 +1,20 @@
 //! What is submitted, read and checked: the main file, every text that it refers to, and the errors
 //! of all of them at once. Reads text files only; what jobs take as input is found in `inputs`.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use dags::dag::{External, Loading, rescue};
 use dags::submit::Submission;
-use dags::{Dag, Diagnostics, Files, Submit};
+use dags::{Dag, DagSummary, Diagnostics, Files, Submit};
+use manager::sources::Disk;
 
 use crate::exit::Failure;
 use crate::output::{complain, count};
 
-/// Bytes of one text file of a submission.
-const SOURCE_BYTES_MAX: u64 = 64 << 20;
+pub use manager::sources::said;
 
 /// A checked submission, before its input files.
 #[derive(Debug)]
@@ -31,6 +30,8 @@ pub struct Bundle {
     /// What was given on the command line, and what the submitter alone knows
     /// ([`Files::submitter`]).
     pub macros: BTreeMap<String, String>,
+    /// The rescue or save point file that was read after the DAG file, by its name in `sources`.
+    pub rescue: Option<String>,
     pub work: Work,
     /// How many warnings were printed.
     pub warnings: usize,
@@ -46,6 +47,8 @@ pub enum Work {
 /// A file read, with everything that was said about it.
 pub struct Checked {
     pub bundle: Option<Bundle>,
+    /// What a DAG file has, right or wrong.
+    pub counts: Option<DagSummary>,
     /// Files are named as they were typed.
     pub diagnostics: Diagnostics,
 }
@@ -57,21 +60,39 @@ impl Bundle {
     /// # Errors
     /// The file cannot be reached, or anything in it or in what it names is wrong.
     pub fn load(file: &Path, macros: &[(String, String)]) -> Result<Bundle, Failure> {
+        Bundle::load_with(file, macros, &Rescue::Nothing)
+    }
+
+    /// As [`Bundle::load`], from where a rescue file says that a DAG stood.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn load_with(
+        file: &Path,
+        macros: &[(String, String)],
+        rescue: &Rescue,
+    ) -> Result<Bundle, Failure> {
         let Checked {
             bundle,
             diagnostics,
+            ..
         } = if is_dag(file) {
             if let Some((name, _)) = macros.first() {
                 return Err(Failure::Usage(format!(
                     "`{name}=…` is for a submit description; a DAG file has VARS"
                 )));
             }
-            check_dag(file)?
+            check_dag(file, External::Read, rescue)?
         } else {
             check_submit(file, macros)?
         };
         if !diagnostics.is_empty() {
             complain(diagnostics.render().trim_end());
+        }
+        if let Some(used) = bundle.as_ref().and_then(|bundle| bundle.rescue.as_deref()) {
+            complain(&format!(
+                "note: nodes that {used} says are done will not run; --no-rescue runs them"
+            ));
         }
         bundle.ok_or_else(|| Failure::Rejected {
             file: file.display().to_string(),
@@ -79,25 +100,20 @@ impl Bundle {
         })
     }
 
-    /// BLAKE3 over the texts, the main file's name and the macros, each with its length in front:
-    /// equal exactly for equal submissions, whenever they are made.
+    /// Equal exactly for equal submissions, whenever they are made.
     pub fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let mut feed = |text: &str| {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        };
         let mut macros = self.macros.clone();
         macros.retain(|name, _| Submission::time_macro(0, name).is_none());
-        for pairs in [&self.sources, &macros] {
-            feed(&pairs.len().to_string());
-            for (name, text) in pairs {
-                feed(name);
-                feed(text);
-            }
-        }
-        feed(&self.main);
-        hasher.finalize().to_hex().to_string()
+        manager::sources::digest(&self.sources, &macros, &self.main)
+    }
+
+    /// The values of the variables that a DAG file asks for (`ENV GET`), as far as they are set.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let Work::Dag(dag) = &self.work else {
+            return BTreeMap::new();
+        };
+        let value = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
+        dag.environment.get.iter().filter_map(value).collect()
     }
 
     /// A path of the submission as the user would type it.
@@ -116,25 +132,67 @@ pub fn is_dag(file: &Path) -> bool {
 ///
 /// # Errors
 /// The directory or the name is not one.
-pub fn check_dag(file: &Path) -> Result<Checked, Failure> {
+pub fn check_dag(file: &Path, external: External, wanted: &Rescue) -> Result<Checked, Failure> {
     let (typed, name) = split(file)?;
     let directory = canonical(if typed.is_empty() { "." } else { &typed })?;
-    let files = Disk::new(&directory, now_s());
-    let (dag, found) = Dag::load(&name, &files);
-    let diagnostics = as_typed(&found, &typed);
-    let bundle = dag.map(|dag| Bundle {
+    let files = Asked::new(&directory, now_s());
+    let rescue = wanted.of(&directory, &name)?;
+    let loading = Loading {
+        path: &name,
+        dir: None,
+        rescue: rescue.as_deref(),
+    };
+    let checked = Dag::check(&loading, &files, external);
+    let diagnostics = as_typed(&checked.diagnostics, &typed);
+    let bundle = checked.dag.map(|dag| Bundle {
         directory,
         typed,
         main: name,
         sources: files.into_read(),
         macros: dag.answers(),
+        rescue,
         work: Work::Dag(Box::new(dag)),
         warnings: diagnostics.warnings().count(),
     });
     Ok(Checked {
         bundle,
+        counts: checked.counts,
         diagnostics,
     })
+}
+
+/// Which rescue or save point file is read after a DAG file.
+#[derive(Clone, Debug, Default)]
+pub enum Rescue {
+    /// The one with the highest number beside the DAG file, as DAGMan does.
+    #[default]
+    Latest,
+    /// This one, relative to where the user stands.
+    File(PathBuf),
+    Nothing,
+}
+
+impl Rescue {
+    /// The path of the file, as seen from the DAG file's directory.
+    fn of(&self, directory: &Path, name: &str) -> Result<Option<String>, Failure> {
+        match self {
+            Rescue::Nothing => Ok(None),
+            Rescue::File(file) => {
+                let path = std::path::absolute(file)
+                    .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+                let beside = path.strip_prefix(directory).unwrap_or(&path);
+                text_of(beside).map(Some)
+            }
+            Rescue::Latest => {
+                let entries = std::fs::read_dir(directory).into_iter().flatten();
+                let names: Vec<String> = entries
+                    .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                    .collect();
+                let latest = rescue::latest(name, names.iter().map(String::as_str));
+                Ok(latest.map(|number| rescue::path(name, number)))
+            }
+        }
+    }
 }
 
 /// A submit description as it was read, right or wrong.
@@ -161,7 +219,7 @@ pub fn read_submit(
 ) -> Result<Description, Failure> {
     let main = text_of(file)?;
     let directory = canonical(".")?;
-    let files = Disk::new(&directory, submitted_s);
+    let files = Asked::new(&directory, submitted_s);
     let text = files
         .read(&main)
         .map_err(|reason| Failure::Usage(format!("{main}: cannot be read: {reason}")))?;
@@ -207,11 +265,13 @@ fn check_submit(file: &Path, given: &[(String, String)]) -> Result<Checked, Fail
         main,
         sources,
         macros,
+        rescue: None,
         work: Work::Cluster(Box::new(submit)),
         warnings: diagnostics.warnings().count(),
     });
     Ok(Checked {
         bundle,
+        counts: None,
         diagnostics,
     })
 }
@@ -256,44 +316,31 @@ fn now_s() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// Files on the disk, seen from a directory; remembers what was read. Knows the environment.
-struct Disk {
-    root: PathBuf,
+/// Files on the disk, with what the submitter alone knows: environment and time.
+struct Asked {
+    disk: Disk,
     /// The time of submission, in seconds since 1970.
     submitted_s: i64,
-    read: RefCell<BTreeMap<String, String>>,
 }
 
-impl Disk {
-    fn new(root: &Path, submitted_s: i64) -> Disk {
-        Disk {
-            root: root.to_owned(),
-            submitted_s,
-            read: RefCell::default(),
-        }
+impl Asked {
+    fn new(root: &Path, submitted_s: i64) -> Asked {
+        let disk = Disk::new(root);
+        Asked { disk, submitted_s }
     }
 
     fn into_read(self) -> BTreeMap<String, String> {
-        self.read.into_inner()
+        self.disk.into_read()
     }
 }
 
-impl Files for Disk {
+impl Files for Asked {
     fn read(&self, path: &str) -> Result<String, String> {
-        if let Some(text) = self.read.borrow().get(path) {
-            return Ok(text.clone());
-        }
-        let on_disk = self.root.join(path);
-        let text = match path.ends_with('/') {
-            true => names_in(&on_disk)?,
-            false => read_text(&on_disk)?,
-        };
-        self.read.borrow_mut().insert(path.to_owned(), text.clone());
-        Ok(text)
+        self.disk.read(path)
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.root.join(path).exists()
+        self.disk.exists(path)
     }
 
     fn submitter(&self, name: &str) -> Option<String> {
@@ -308,49 +355,5 @@ impl Files for Disk {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
         std::env::vars_os().filter_map(text).collect()
-    }
-}
-
-/// The listing of a directory, as [`Files`] has it. Names that no text can hold are left out.
-fn names_in(directory: &Path) -> Result<String, String> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(|error| said(&error))? {
-        let entry = entry.map_err(|error| said(&error))?;
-        let Ok(mut name) = entry.file_name().into_string() else {
-            continue;
-        };
-        if entry.path().is_dir() {
-            name.push('/');
-        }
-        if !name.contains('\n') {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    names.iter_mut().for_each(|name| name.push('\n'));
-    Ok(names.concat())
-}
-
-fn read_text(path: &Path) -> Result<String, String> {
-    let meta = fs::metadata(path).map_err(|error| said(&error))?;
-    if !meta.is_file() {
-        return Err("not a file".to_owned());
-    }
-    if meta.len() > SOURCE_BYTES_MAX {
-        let bytes = meta.len();
-        return Err(format!(
-            "{bytes} bytes, more than {SOURCE_BYTES_MAX} (SOURCE_BYTES_MAX)"
-        ));
-    }
-    let bytes = fs::read(path).map_err(|error| said(&error))?;
-    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
-}
-
-/// A system's error in the words of the languages' messages.
-pub fn said(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "no such file".to_owned(),
-        ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
     }
 }

@@ -11,8 +11,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use dags::dag::{Loading, Reads};
 use dags::submit::{TransferExecutable, may_become};
 use dags::{Dag, Diagnostics, JobSpec, Macros, NodeKind, NodeStart, Submit, Universe};
+use manager_core::{ScriptKind, input_paths};
 use proto::nouns::{Blob, Digest, join_path};
 use proto::wire;
 
@@ -43,6 +45,16 @@ pub struct Inputs {
     pub files: Vec<wire::File>,
     /// By digest, a file that has these bytes.
     pub blobs: BTreeMap<String, PathBuf>,
+}
+
+/// Everything that is missing, unreadable or wrong about the inputs of any job, a sentence each.
+pub fn wrong(bundle: &Bundle) -> Vec<String> {
+    let mut finding = Finding::new(bundle);
+    if let Work::Dag(dag) = &bundle.work {
+        finding.dag(dag);
+    }
+    let said = finding.diagnostics.errors().map(ToString::to_string);
+    said.chain(finding.wrong.into_values()).collect()
 }
 
 /// Finds the input files of all jobs.
@@ -149,13 +161,27 @@ impl<'a> Finding<'a> {
         // Parents come first, so that what they make is known when their children ask for it.
         for at in dag.order.iter().copied() {
             let node = &dag.nodes[at as usize];
-            match (&node.kind, node.start) {
-                (NodeKind::Noop { .. }, _) | (_, NodeStart::Done) => continue,
-                (NodeKind::Job { .. } | NodeKind::Study { .. }, NodeStart::Waiting) => {}
+            let subdag = matches!(node.kind, NodeKind::Subdag { .. });
+            if subdag || node.scripts.pre.is_some() || node.scripts.post.is_some() {
+                self.produced.add_untold(at);
             }
+            if node.start == NodeStart::Done {
+                continue;
+            }
+            self.scripts(dag, at);
+            if let NodeKind::Subdag {
+                file,
+                reads: Reads::Dag,
+            } = &node.kind
+            {
+                self.subdag(&join_path(&node.dir, file), &node.dir, 0);
+            }
+            let Some(submit) = dag.submit_of(at) else {
+                continue;
+            };
             let macros = dag.sample_macros(at);
             let place = Place {
-                submit: dag.submit_of(at),
+                submit,
                 node: Some((dag, at)),
                 written: "",
             };
@@ -163,6 +189,113 @@ impl<'a> Finding<'a> {
                 finding.job(place, &node.dir, &spec);
                 finding.produced.add(dag, at, &spec);
             });
+        }
+    }
+
+    /// The programs of a node's scripts: those that lie here go along. One that is nowhere, and that
+    /// nobody makes, would fail its node.
+    fn scripts(&mut self, dag: &Dag, at: u32) {
+        let node = &dag.nodes[at as usize];
+        let scripts = [
+            (ScriptKind::Pre, &node.scripts.pre),
+            (ScriptKind::Post, &node.scripts.post),
+            (ScriptKind::Hold, &node.scripts.hold),
+        ];
+        for (kind, script) in scripts {
+            let Some(program) = script.as_ref().map(|script| script.program.as_str()) else {
+                continue;
+            };
+            let path = join_path(&node.dir, program);
+            let there = self.bundle.directory.join(&path).is_file();
+            let origin = match kind {
+                ScriptKind::Pre => self.produced.origin_before(dag, at, &path),
+                ScriptKind::Post | ScriptKind::Hold => self.produced.origin(dag, at, &path),
+            };
+            let nobody = origin == Origin::Nobody;
+            if there {
+                self.found.insert(path);
+            } else if nobody && !is_program(program) {
+                let file = self.bundle.as_typed(&dag.file);
+                let shown = self.bundle.as_typed(&path);
+                let line = format!(
+                    "{file}, line {}: the {} script of node {}: {shown} is not there",
+                    node.line,
+                    kind.name(),
+                    node.name
+                );
+                self.wrong.entry(path).or_insert(line);
+            }
+        }
+    }
+
+    /// What a sub-DAG takes as input, as far as it is there: where the manager works in a copy of
+    /// the files, it finds them there. What is wrong with it shows when it starts.
+    fn subdag(&mut self, path: &str, dir: &str, depth: usize) {
+        let files: BTreeMap<String, String> = self.bundle.sources.clone();
+        let loading = Loading {
+            path,
+            dir: Some(dir),
+            rescue: None,
+        };
+        let (Some(dag), _) = Dag::load_as(&loading, &files) else {
+            return;
+        };
+        for (at, node) in (0..).zip(dag.named()) {
+            let scripts = [&node.scripts.pre, &node.scripts.post, &node.scripts.hold];
+            let mut wanted: Vec<String> = scripts
+                .into_iter()
+                .flatten()
+                .map(|script| join_path(&node.dir, &script.program))
+                .collect();
+            if let NodeKind::Subdag {
+                file,
+                reads: Reads::Dag,
+            } = &node.kind
+                && depth < DEPTH_MAX
+            {
+                self.subdag(&join_path(&node.dir, file), &node.dir, depth + 1);
+            }
+            let macros = dag.sample_macros(at);
+            if let Some(submit) = dag.submit_of(at)
+                && let Ok(items) = submit.procs(&macros)
+            {
+                for proc in (0..u32::MAX).take_while(|proc| u64::from(*proc) < items.len()) {
+                    let Ok(spec) = submit.expand(&macros, 0, proc, items.row(proc)) else {
+                        break;
+                    };
+                    wanted.extend(input_paths(&node.dir, &spec));
+                }
+            }
+            for path in wanted {
+                self.take_what_is_there(&path);
+            }
+        }
+    }
+
+    fn take_what_is_there(&mut self, path: &str) {
+        let on_disk = self.bundle.directory.join(path);
+        if on_disk.is_file() {
+            self.found.insert(path.to_owned());
+            return;
+        }
+        // Links may lead in circles.
+        let mut seen = BTreeSet::new();
+        let mut ahead = vec![(path.to_owned(), 0)];
+        while let Some((dir, depth)) = ahead.pop() {
+            let on_disk = self.bundle.directory.join(&dir);
+            if !fs::canonicalize(&on_disk).is_ok_and(|real| seen.insert(real)) {
+                continue;
+            }
+            for (name, kind) in entries(&on_disk).unwrap_or_default() {
+                let path = join_path(&dir, &name);
+                match kind {
+                    Kind::File if self.found.len() < FILES_MAX => {
+                        self.found.insert(path);
+                    }
+                    Kind::Directory if depth < DEPTH_MAX => ahead.push((path, depth + 1)),
+                    Kind::File | Kind::Directory => {}
+                }
+            }
         }
     }
 
@@ -361,6 +494,15 @@ impl<'a> Finding<'a> {
         }
         Ok(Found(self.found))
     }
+}
+
+/// Whether a program without a directory is found in `PATH`, or one with its whole path is there.
+fn is_program(program: &str) -> bool {
+    if program.contains('/') {
+        return program.starts_with('/') && Path::new(program).is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// The line on which a path is written, or, where a macro stands for it, that of the input files.

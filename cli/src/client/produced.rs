@@ -30,6 +30,8 @@ pub struct Produced {
     declared: BTreeMap<String, Vec<u32>>,
     /// Directories that receive whatever a job makes.
     anything: BTreeMap<String, Vec<u32>>,
+    /// Nodes that make what no description tells: sub-DAGs, and those with scripts.
+    untold: Vec<u32>,
     closures: BTreeMap<u32, Vec<bool>>,
 }
 
@@ -48,9 +50,24 @@ impl Produced {
         }
     }
 
-    /// Who makes `path`, which is normal, before `node` runs.
+    /// Takes note of a node of which nobody tells what it makes.
+    pub fn add_untold(&mut self, node: u32) {
+        self.untold.push(node);
+    }
+
+    /// Who makes `path`, which is normal, before the jobs of `node` run.
     pub fn origin(&mut self, dag: &Dag, node: u32, path: &str) -> Origin {
-        let parents = &dag.nodes[node as usize].parents;
+        let before = self.origin_before(dag, node, path);
+        let own_script = dag.nodes[node as usize].scripts.pre.is_some();
+        match before {
+            Origin::Nobody if own_script => Origin::Possible,
+            Origin::Declared | Origin::Possible | Origin::Nobody => before,
+        }
+    }
+
+    /// Who makes `path`, which is normal, before anything of `node` runs.
+    pub fn origin_before(&mut self, dag: &Dag, node: u32, path: &str) -> Origin {
+        let parents = dag.parents_of(node);
         let of_study = path.rsplit('/').next() == Some(BEST_FILE)
             && parents.iter().any(|parent| dag.study_of(*parent).is_some());
         let makers: Vec<u32> = self.declarers(path).copied().collect();
@@ -62,7 +79,8 @@ impl Produced {
             .get(dags::files::parent(path))
             .cloned()
             .unwrap_or_default();
-        if self.any_before(dag, &makers, node) {
+        let untold = self.untold.clone();
+        if self.any_before(dag, &makers, node) || self.any_before(dag, &untold, node) {
             Origin::Possible
         } else {
             Origin::Nobody
@@ -85,7 +103,7 @@ impl Produced {
     }
 
     fn any_before(&mut self, dag: &Dag, makers: &[u32], node: u32) -> bool {
-        let parents = &dag.nodes[node as usize].parents;
+        let parents = dag.parents_of(node);
         // Nearly every file comes from a parent; only for the others is the graph walked.
         makers
             .iter()
@@ -118,7 +136,8 @@ fn descendants(dag: &Dag, from: u32) -> Vec<bool> {
     let mut reached = vec![false; dag.nodes.len()];
     let mut ahead = VecDeque::from([from]);
     while let Some(at) = ahead.pop_front() {
-        for child in &dag.nodes[at as usize].children {
+        let node = &dag.nodes[at as usize];
+        for child in node.children.iter().chain(&node.weak_children) {
             if !std::mem::replace(&mut reached[*child as usize], true) {
                 ahead.push_back(*child);
             }

@@ -1,10 +1,12 @@
 //! Submitting: inputs hashed and uploaded, then one message, repeated under its key until it is
 //! answered.
 
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use proto::wire;
+use proto::wire::{self, plan_request};
 
 use super::bundle::Bundle;
 use super::inputs::{Found, Inputs};
@@ -29,12 +31,41 @@ pub struct Submitted {
     pub delivery: wire::Delivery,
 }
 
+/// A submission with its inputs hashed, that nobody heard of yet.
+pub struct Prepared {
+    request: wire::SubmitRequest,
+    /// By digest, a file that has these bytes.
+    blobs: BTreeMap<String, PathBuf>,
+}
+
+impl Prepared {
+    /// The same as the successor of a run that ended.
+    pub fn continuing(mut self, run: u32) -> Prepared {
+        self.request.continues = run;
+        self
+    }
+
+    /// What is asked to learn what it would do.
+    pub fn plan(&self) -> plan_request::What {
+        plan_request::What::Submit(self.request.clone())
+    }
+}
+
 impl Client {
     /// Submits a checked bundle with its inputs.
     ///
     /// # Errors
     /// Inputs that cannot be read (nothing was submitted then), or the manager's refusal.
     pub async fn submit(&self, bundle: Bundle, found: Found) -> Result<Submitted, Failure> {
+        let prepared = self.prepare(bundle, found).await?;
+        self.send_prepared(prepared).await
+    }
+
+    /// Hashes the inputs of a checked bundle.
+    ///
+    /// # Errors
+    /// Inputs that cannot be read.
+    pub async fn prepare(&self, bundle: Bundle, found: Found) -> Result<Prepared, Failure> {
         let digest = bundle.digest();
         let delivery = host::delivery(&self.info().await?);
         let hashing = tokio::task::spawn_blocking(move || {
@@ -44,7 +75,7 @@ impl Client {
         let (bundle, Inputs { files, blobs }) = hashing
             .await
             .map_err(|error| Failure::Internal(error.to_string()))??;
-        self.upload(&blobs).await?;
+        let environment = bundle.environment();
         let request = wire::SubmitRequest {
             key: key().map_err(|error| Failure::Internal(format!("no random numbers: {error}")))?,
             owner: host::user(),
@@ -55,7 +86,21 @@ impl Client {
             delivery: delivery.into(),
             macros: bundle.macros,
             digest,
+            environment,
+            rescue: bundle.rescue.unwrap_or_default(),
+            continues: 0,
         };
+        Ok(Prepared { request, blobs })
+    }
+
+    /// Uploads what the manager lacks, and submits.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub async fn send_prepared(&self, prepared: Prepared) -> Result<Submitted, Failure> {
+        let Prepared { request, blobs } = prepared;
+        let delivery = request.delivery();
+        self.upload(&blobs).await?;
         let reply = self.send(request).await?;
         let wire::SubmitReply {
             id,

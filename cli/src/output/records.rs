@@ -75,18 +75,52 @@ pub struct Run {
     pub nodes_failed: u32,
     /// Nodes that can never run because one before them failed.
     pub nodes_futile: u32,
+    /// Of a sub-DAG: the run and the node that it belongs to.
+    pub parent: Option<u32>,
+    pub parent_node: Option<String>,
+    /// `Open`, `Halted` or `Held`.
+    pub halt: String,
+    /// What DAGMan would have exited with.
+    pub exit: Option<u32>,
+    /// Why it ended before its nodes did.
+    pub cut: Option<String>,
+    pub throttles: Throttles,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Category>,
+    /// What SET_JOB_ATTR says, as text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
     /// Present where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<Node>,
+}
+
+/// Limits of a DAG run; 0 is none.
+#[derive(Clone, Debug, Serialize)]
+pub struct Throttles {
+    pub max_jobs: u32,
+    pub max_idle: u32,
+    pub max_pre: u32,
+    pub max_post: u32,
+    pub max_hold: u32,
+}
+
+/// Nodes that are limited together.
+#[derive(Clone, Debug, Serialize)]
+pub struct Category {
+    pub name: String,
+    pub limit: Option<u32>,
+    /// Those that have jobs in the queue.
+    pub busy: u32,
 }
 
 /// A node of a DAG run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Node {
     pub name: String,
-    /// `job`, `study` or `noop`.
+    /// `job`, `study`, `noop` or `subdag`.
     pub kind: String,
-    /// `Waiting`, `Running`, `Done`, `Failed` or `Futile`.
+    /// `Waiting`, `Pre`, `Ready`, `Preparing`, `Running`, `Post`, `Done`, `Failed` or `Futile`.
     pub status: String,
     pub cluster: Option<u32>,
     pub attempts: u32,
@@ -98,6 +132,12 @@ pub struct Node {
     pub metrics: BTreeMap<String, f64>,
     /// Files that its job brought back, relative to the DAG's directory.
     pub outputs: Vec<String>,
+    /// The DAG run that its sub-DAG is.
+    pub subrun: Option<u32>,
+    /// `normal`, `final`, `service` or `provisioner`.
+    pub role: String,
+    /// Why it waits though its parents have ended.
+    pub waits: Option<String>,
 }
 
 /// A worker and what is carved from it.
@@ -270,7 +310,37 @@ impl From<wire::Run> for Run {
             nodes_done: counts.done,
             nodes_failed: counts.failed,
             nodes_futile: counts.futile,
+            parent: (run.parent != 0).then_some(run.parent),
+            parent_node: filled(run.parent_node),
+            halt: run.halt,
+            exit: run.exit,
+            cut: filled(run.cut),
+            throttles: Throttles::from(run.throttles.unwrap_or_default()),
+            categories: run.categories.into_iter().map(Category::from).collect(),
+            attributes: run.attributes.into_iter().collect(),
             nodes: run.nodes.into_iter().map(Node::from).collect(),
+        }
+    }
+}
+
+impl From<wire::Throttles> for Throttles {
+    fn from(throttles: wire::Throttles) -> Throttles {
+        Throttles {
+            max_jobs: throttles.max_jobs,
+            max_idle: throttles.max_idle,
+            max_pre: throttles.max_pre,
+            max_post: throttles.max_post,
+            max_hold: throttles.max_hold,
+        }
+    }
+}
+
+impl From<wire::Category> for Category {
+    fn from(category: wire::Category) -> Category {
+        Category {
+            name: category.name,
+            limit: category.limit,
+            busy: category.busy,
         }
     }
 }
@@ -290,6 +360,9 @@ impl From<wire::Node> for Node {
             macros: node.macros,
             metrics: node.metrics,
             outputs: node.outputs,
+            subrun: (node.subrun != 0).then_some(node.subrun),
+            role: node.role,
+            waits: filled(node.waits),
         }
     }
 }

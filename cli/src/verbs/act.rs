@@ -54,7 +54,6 @@ fn done(action: Action) -> &'static str {
         Action::Hold => "held",
         Action::Release => "released",
         Action::Remove => "removed",
-        Action::Retry => "to run again",
         Action::Unspecified => "unchanged",
     }
 }

@@ -1,129 +1,27 @@
-//! `dag check|parse|status|dot|retry`.
+//! `dag check|parse|show|status|dot`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use dags::dag::{DAG_BYTES_MAX, Syntax};
-use dags::{Diagnostics, Severity};
 use proto::wire;
-use proto::wire::act_request::Action;
-use serde::Serialize;
 
-use super::act;
 use crate::client::Client;
-use crate::client::bundle::{Bundle, Work, check_dag};
+use crate::client::bundle::{Bundle, Work};
 use crate::exit::{Exit, Failure};
 use crate::output::table::{Column, Table};
 use crate::output::{self, Format, complain, count, records, time};
 use crate::settings::Settings;
 
+mod check;
+mod show;
+
+pub use check::{Detail, check};
+pub use show::show;
+
 /// Cells of the bar of `dag status`.
 const BAR_CELLS: usize = 40;
-
-/// What `dag check -o json` prints.
-#[derive(Serialize)]
-struct CheckDocument {
-    file: String,
-    /// Whether it may be submitted.
-    ok: bool,
-    nodes: usize,
-    studies: usize,
-    /// Parent-child pairs.
-    edges: usize,
-    /// Nodes on the longest way through the graph.
-    height: u32,
-    diagnostics: Vec<Finding>,
-}
-
-/// One finding; `line`, `column` count from 1 and are 0 where a file as a whole is meant.
-#[derive(Serialize)]
-struct Finding {
-    code: &'static str,
-    /// `error` or `warning`.
-    severity: &'static str,
-    file: String,
-    line: u32,
-    column: u32,
-    length: u32,
-    message: String,
-    expected: Option<String>,
-    help: Option<String>,
-    /// Under what the line was read: the FOREACH items, outermost first, or the node.
-    within: Vec<String>,
-}
-
-pub fn check(file: &Path, settings: &Settings) -> Result<Exit, Failure> {
-    let checked = check_dag(file)?;
-    let dag = checked.bundle.as_ref().map(|bundle| match &bundle.work {
-        Work::Dag(dag) => dag,
-        Work::Cluster(_) => unreachable!("a DAG file was read as one"),
-    });
-    let document = CheckDocument {
-        file: file.display().to_string(),
-        ok: !checked.diagnostics.has_errors(),
-        nodes: dag.map_or(0, |dag| dag.nodes.len()),
-        studies: dag.map_or(0, |dag| {
-            dag.nodes.iter().filter(|node| is_study(node)).count()
-        }),
-        edges: dag.map_or(0, |dag| {
-            dag.nodes.iter().map(|node| node.children.len()).sum()
-        }),
-        height: dag.map_or(0, |dag| dag.height()),
-        diagnostics: findings(&checked.diagnostics),
-    };
-    match settings.format {
-        Format::Json => output::print_json(&document)?,
-        Format::Table => {
-            if !checked.diagnostics.is_empty() {
-                complain(checked.diagnostics.render().trim_end());
-            }
-            output::print(&verdict(&document, &checked.diagnostics))?;
-        }
-    }
-    Ok(if document.ok { Exit::Ok } else { Exit::Usage })
-}
-
-fn verdict(document: &CheckDocument, diagnostics: &Diagnostics) -> String {
-    let counts = |found: usize, noun| count(found as u64, noun);
-    let errors = counts(diagnostics.errors().count(), "error");
-    let warnings = counts(diagnostics.warnings().count(), "warning");
-    let file = &document.file;
-    if !document.ok {
-        return format!("{file}: {errors}, {warnings}\n");
-    }
-    let nodes = counts(document.nodes, "node");
-    let studies = if document.studies == 1 {
-        "1 study".to_owned()
-    } else {
-        format!("{} studies", document.studies)
-    };
-    let (edges, height) = (counts(document.edges, "edge"), document.height);
-    format!("{file}: ok, {nodes} ({studies}), {edges}, {height} deep, {warnings}\n")
-}
-
-fn is_study(node: &dags::Node) -> bool {
-    matches!(node.kind, dags::NodeKind::Study { .. })
-}
-
-fn findings(diagnostics: &Diagnostics) -> Vec<Finding> {
-    let finding = |found: &dags::Diagnostic| Finding {
-        code: found.code.id(),
-        severity: match found.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
-        file: found.file.clone(),
-        line: found.line,
-        column: found.column,
-        length: found.length,
-        message: found.message.clone(),
-        expected: found.expected.clone(),
-        help: found.help.clone(),
-        within: found.within.clone(),
-    };
-    diagnostics.iter().map(finding).collect()
-}
 
 /// The commands of a file by their syntax alone.
 pub fn parse(file: &Path, json: bool, settings: &Settings) -> Result<Exit, Failure> {
@@ -214,7 +112,7 @@ fn draw(file: &Path, status: &BTreeMap<String, String>) -> Result<Exit, Failure>
 fn fill(status: &str) -> Option<&'static str> {
     match status {
         "Done" => Some("#a6cee3"),
-        "Running" => Some("#fdbf6f"),
+        "Pre" | "Ready" | "Preparing" | "Running" | "Post" => Some("#fdbf6f"),
         "Failed" => Some("#e31a1c"),
         "Futile" => Some("#bdbdbd"),
         _ => None,
@@ -230,20 +128,17 @@ pub async fn status(client: Client, run: u32, settings: &Settings) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-pub async fn retry(client: Client, run: u32, settings: &Settings) -> Result<Exit, Failure> {
-    let reply = client.act(Action::Retry, vec![run.to_string()], "").await?;
-    act::report(reply, "to run again", settings)
-}
-
 fn status_text(run: &wire::Run) -> String {
     let counts = run.counts.unwrap_or_default();
     let ended = run.ended_ms.unwrap_or_else(time::now_ms);
     let mut text = format!(
-        "DAG run {} of {}: {} for {}\n{} {}\n\n",
+        "DAG run {} of {}: {}{} for {}\n{}{} {}\n\n",
         run.id,
         run.file,
         run.status,
+        standing(run),
         time::span(ended.saturating_sub(run.submitted_ms)),
+        limits(run),
         bar(&counts),
         tally(&counts),
     );
@@ -260,12 +155,15 @@ fn status_text(run: &wire::Run) -> String {
         let trials = format!("{}/{}", node.trials_ended, node.trials_total);
         table.row([
             node.name.clone(),
-            node.kind.clone(),
+            match node.role.as_str() {
+                "final" | "service" | "provisioner" => node.role.clone(),
+                _ => node.kind.clone(),
+            },
             node.status.clone(),
-            if node.cluster == 0 {
-                String::new()
-            } else {
-                node.cluster.to_string()
+            match (node.cluster, node.subrun) {
+                (0, 0) => String::new(),
+                (cluster, 0) => cluster.to_string(),
+                (_, subrun) => subrun.to_string(),
             },
             node.attempts.to_string(),
             if node.trials_total == 0 {
@@ -273,11 +171,55 @@ fn status_text(run: &wire::Run) -> String {
             } else {
                 trials
             },
-            node.reason.clone(),
+            match node.reason.as_str() {
+                "" => node.waits.clone(),
+                reason => reason.to_owned(),
+            },
         ]);
     }
     text.push_str(&table.render());
     text
+}
+
+/// What is said of a run behind its status.
+fn standing(run: &wire::Run) -> String {
+    let mut said = String::new();
+    if run.status == "Running" && run.halt != "Open" {
+        said.push_str(&format!(", {}", run.halt.to_lowercase()));
+    }
+    if !run.cut.is_empty() {
+        said.push_str(&format!(", {}", run.cut));
+    }
+    if let Some(exit) = run.exit.filter(|exit| *exit > 1) {
+        said.push_str(&format!(", exit code {exit}"));
+    }
+    if run.parent != 0 {
+        said.push_str(&format!(", sub-DAG {} of {}", run.parent_node, run.parent));
+    }
+    said
+}
+
+/// A line of the limits that are set; nothing where none is.
+fn limits(run: &wire::Run) -> String {
+    let throttles = run.throttles.unwrap_or_default();
+    let of = [
+        ("max_jobs", throttles.max_jobs),
+        ("max_idle", throttles.max_idle),
+        ("max_pre", throttles.max_pre),
+        ("max_post", throttles.max_post),
+        ("max_hold", throttles.max_hold),
+    ];
+    let set = of.iter().filter(|(_, limit)| *limit > 0);
+    let mut told: Vec<String> = set.map(|(name, limit)| format!("{name} {limit}")).collect();
+    for category in &run.categories {
+        if let Some(limit) = category.limit {
+            told.push(format!("{} {}/{limit}", category.name, category.busy));
+        }
+    }
+    match told.is_empty() {
+        true => String::new(),
+        false => format!("limits: {}\n", told.join(", ")),
+    }
 }
 
 /// `3 done, 2 running, …`: what there is of each.

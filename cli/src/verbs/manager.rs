@@ -13,10 +13,18 @@ pub async fn run(args: args::Manager) -> Result<Exit, Failure> {
     let mut settings = manager::Settings::new(args.state_dir);
     settings.listen = args.listen;
     settings.address_file = args.address_file;
+    settings.scripts = match args.scripts {
+        args::ScriptPolicy::Allow => manager::ScriptPolicy::Allow,
+        args::ScriptPolicy::Refuse => manager::ScriptPolicy::Refuse,
+    };
     if let Some(seconds) = args.lease_s {
         settings.lease_ms = lease_ms(seconds)?;
         // Several beats may be lost before the lease is.
         settings.beat_ms = settings.beat_ms.min(settings.lease_ms / BEATS_PER_LEASE);
+    }
+    if let Some(seconds) = args.policy_interval_s {
+        // The range of the flag keeps it far below the limits of either type.
+        settings.policy_interval_ms = (seconds * 1000.0).round() as u64;
     }
     let mut manager = manager::start(settings)
         .await

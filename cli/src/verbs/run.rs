@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use proto::wire;
 use proto::wire::act_request::Action;
+use proto::wire::steer_request::{self, What};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args;
@@ -20,6 +21,7 @@ use crate::progress::{Progress, Seen, Snapshot};
 use crate::settings::{self, Address, Settings};
 use crate::signals::Interrupts;
 use crate::summary;
+use crate::verbs::steer;
 
 /// How long nothing runs before somebody wants to know why.
 const QUIET_MAX: Duration = Duration::from_secs(5);
@@ -27,7 +29,7 @@ const QUIET_MAX: Duration = Duration::from_secs(5);
 const WATCH_PAUSE: Duration = Duration::from_millis(200);
 
 pub async fn run(args: args::Run, settings: &Settings) -> Result<Exit, Failure> {
-    let bundle = Bundle::load(&args.file, &[])?;
+    let bundle = Bundle::load_with(&args.file, &[], &args.rescue.chosen())?;
     if let Work::Cluster(_) = bundle.work {
         return Err(Failure::Usage(format!(
             "{}: `run` takes a DAG file (.dag); use `submit` for a submit description",
@@ -170,33 +172,65 @@ async fn submit_or_resume(
     };
     let id = earlier.id;
     let counts = earlier.counts.unwrap_or_default();
-    let left = counts.total - counts.done.min(counts.total);
-    let same = earlier.digest == bundle.digest();
     let standing = format!(
         "DAG run {id} of {}, {} of {} nodes done",
         earlier.file, counts.done, counts.total
     );
-    if same && !args.fresh {
-        complain(&format!(
-            "resuming {standing}: {} left",
-            count(u64::from(left), "node")
-        ));
-        match earlier.status.as_str() {
-            "Failed" => acted(client, Action::Retry, id).await?,
-            _ => release(client, id).await?,
-        }
+    if args.fresh {
+        complain(&format!("not resuming {standing}: --fresh"));
+        end(client, &earlier).await?;
+        return Ok(client.submit(bundle, found).await?.id);
+    }
+    let same = earlier.digest == bundle.digest();
+    if same && earlier.status == "Running" {
+        complain(&format!("resuming {standing}: {}", left(counts)));
+        go_on(client, &earlier).await?;
         return Ok(id);
     }
-    let why = if same {
-        "--fresh"
-    } else {
-        "its files have changed since"
-    };
-    complain(&format!("not resuming {standing}: {why}"));
-    if earlier.status == "Running" {
-        acted(client, Action::Remove, id).await?;
+    if !end(client, &earlier).await? {
+        complain(&format!(
+            "not resuming {standing}: its FINAL node is still to run"
+        ));
+        return Ok(client.submit(bundle, found).await?.id);
     }
-    Ok(client.submit(bundle, found).await?.id)
+    let prepared = client.prepare(bundle, found).await?.continuing(id);
+    let plan = client.plan(prepared.plan()).await?;
+    if same && plan.kept == counts.done {
+        complain(&format!("resuming {standing}: {}", left(counts)));
+        resume(client, id).await?;
+        return Ok(id);
+    }
+    complain(&format!("the files of {standing}, have changed since"));
+    complain(steer::told(&plan).trim_end());
+    Ok(client.send_prepared(prepared).await?.id)
+}
+
+fn left(counts: wire::NodeCounts) -> String {
+    let left = counts.total - counts.done.min(counts.total);
+    format!("{} left", count(u64::from(left), "node"))
+}
+
+/// Ends a run that is under way. Whether it ended: its FINAL node may want to run first.
+async fn end(client: &Client, run: &wire::Run) -> Result<bool, Failure> {
+    if run.status != "Running" {
+        return Ok(true);
+    }
+    acted(client, Action::Remove, run.id).await?;
+    Ok(client.run(run.id).await?.status != "Running")
+}
+
+async fn resume(client: &Client, run: u32) -> Result<(), Failure> {
+    let what = Some(What::Resume(steer_request::Resume {}));
+    client.steer(wire::SteerRequest { run, what }).await?;
+    Ok(())
+}
+
+/// Goes on with a run that did not end.
+async fn go_on(client: &Client, run: &wire::Run) -> Result<(), Failure> {
+    if run.halt == "Halted" {
+        resume(client, run.id).await?;
+    }
+    release(client, run.id).await
 }
 
 /// The last run of the same file, if it is unfinished or failed.
@@ -212,14 +246,15 @@ async fn earlier(client: &Client, bundle: &Bundle) -> Result<Option<wire::Run>, 
     };
     let runs = client.runs(request).await?.runs;
     let last = runs.into_iter().filter(same_file).max_by_key(|run| run.id);
-    Ok(last.filter(|run| matches!(run.status.as_str(), "Running" | "Failed")))
+    Ok(last.filter(|run| matches!(run.status.as_str(), "Running" | "Failed" | "Removed")))
 }
 
 /// A run that goes on may wait for somebody to look at its held jobs: running the command again is
 /// that.
 async fn release(client: &Client, id: u32) -> Result<(), Failure> {
     let snapshot = Snapshot::take(client, id).await?;
-    if snapshot.jobs.iter().any(|job| job.status == "Held") {
+    let held = snapshot.jobs.iter().any(|job| job.status == "Held");
+    if held || snapshot.run.halt == "Held" {
         acted(client, Action::Release, id).await?;
     }
     Ok(())
@@ -272,8 +307,12 @@ async fn watch(
                         snapshot = Snapshot::take(client, id).await?;
                     }
                     progress.draw(&snapshot);
-                    if let Some(reason) = held_up(&snapshot) {
-                        return Ok(Some(reason));
+                    if held_up(&snapshot).is_some() && !moves(client, &snapshot.run).await? {
+                        // Nothing came in between.
+                        snapshot = Snapshot::take(client, id).await?;
+                        if let Some(reason) = held_up(&snapshot) {
+                            return Ok(Some(reason));
+                        }
                     }
                     quiet.tell(client, &snapshot, progress).await?;
                 }
@@ -296,7 +335,8 @@ async fn watch(
 /// run is over.
 fn held_up(snapshot: &Snapshot) -> Option<String> {
     let first = snapshot.jobs.first()?;
-    if snapshot.seen == Seen::Some || snapshot.jobs.iter().any(|job| job.status != "Held") {
+    let stays = |job: &wire::Job| job.status == "Held" && !job.held_for_now;
+    if snapshot.seen == Seen::Some || !snapshot.jobs.iter().all(stays) {
         return None;
     }
     let jobs = count(snapshot.jobs.len() as u64, "job");
@@ -306,6 +346,23 @@ fn held_up(snapshot: &Snapshot) -> Option<String> {
         first.id,
         one_line(&first.hold_reason)
     ))
+}
+
+/// Whether something of a run or its sub-DAGs goes on that is no job: a script, or files that are
+/// read.
+async fn moves(client: &Client, run: &wire::Run) -> Result<bool, Failure> {
+    let mut ahead = vec![run.id];
+    while let Some(id) = ahead.pop() {
+        for node in client.run(id).await?.nodes {
+            match node.status.as_str() {
+                "Pre" | "Ready" | "Preparing" | "Post" => return Ok(true),
+                "Running" if !node.waits.is_empty() => return Ok(true),
+                "Running" if node.subrun != 0 => ahead.push(node.subrun),
+                _ => {}
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Looks out for a run in which nothing runs, and asks why.

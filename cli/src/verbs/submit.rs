@@ -33,7 +33,7 @@ pub fn run(args: args::Submit, settings: &Settings) -> Result<Exit, Failure> {
     if args.dry_run {
         return dry::run(&args, settings);
     }
-    let bundle = Bundle::load(&args.file, &args.macros)?;
+    let bundle = Bundle::load_with(&args.file, &args.macros, &args.rescue.chosen())?;
     let found = inputs::find(&bundle)?;
     ask(settings, |client| {
         submit(client, bundle, found, args, settings)

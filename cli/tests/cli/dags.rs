@@ -34,6 +34,103 @@ fn a_good_file_is_counted() {
 }
 
 #[test]
+fn the_checker_speaks_in_the_keys_of_htcondors() {
+    let top = "JOB X x NOOP\nSPLICE S fan.dag\nSPLICE T fan.dag\nSUBDAG EXTERNAL Y later.dag\n\
+        PARENT X CHILD S\nPARENT S CHILD T\nPARENT T CHILD Y\nFINAL F x NOOP\nSERVICE W x NOOP\n";
+    let fan = "JOB A x NOOP\nJOB B x NOOP\nJOB C x NOOP\n";
+    let bad =
+        "JOB A x NOOP\nPARENT A CHILD \\\n B\nWEAK PARENT A \\\n CHILD B\nSPLICE S none.dag\n";
+    let round = "JOB A x NOOP\nJOB B x NOOP\nPARENT A CHILD B\nPARENT B CHILD A\n";
+    let files = [
+        ("top.dag", top),
+        ("fan.dag", fan),
+        ("bad.dag", bad),
+        ("round.dag", round),
+    ];
+    let dir = dir_with(&files);
+    let check = |file: &str| {
+        let ran = updraft(dir.path(), &["dag", "check", "--json", file]);
+        (ran.code, json(&ran.out))
+    };
+    let (code, document) = check("top.dag");
+    assert_eq!(code, Some(0), "{document}");
+    let expected = serde_json::json!({
+        "DagFile": "top.dag", "TotalNodes": 11, "NumNodes": 7, "NumArcs": 12, "NumJoinNodes": 1,
+        "NumServiceNodes": 1, "NumSubDAGs": 1, "NumSplices": 2, "FinalNode": "F", "GraphHeight": 5,
+        "GraphWidth": 3, "WidthByDepth": [1, 3, 1, 3, 1], "IsCyclic": false, "NumErrors": 0,
+        "Errors": [], "ok": true,
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&document[key], value, "{key}: {document}");
+    }
+    let (code, document) = check("bad.dag");
+    assert_eq!(code, Some(2), "{document}");
+    let places: Vec<_> = document["Errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| {
+            (
+                error["SourceLine"].as_u64().unwrap(),
+                error["DagCommand"].as_str(),
+            )
+        })
+        .collect();
+    let expected = [
+        (6, Some("SPLICE")),
+        (3, Some("PARENT")),
+        (5, Some("PARENT")),
+    ];
+    assert_eq!(places, expected, "{document}");
+    let (code, document) = check("round.dag");
+    assert_eq!(code, Some(2), "{document}");
+    let expected = serde_json::json!({
+        "TotalNodes": 2, "NumArcs": 2, "IsCyclic": true, "DetectedCycle": "A -> B -> A",
+        "NumErrors": 0, "ok": false,
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&document[key], value, "{key}: {document}");
+    }
+    let files = [
+        ("x.dag", "JOB A none.sub\nSUBDAG EXTERNAL S y.dag\n"),
+        ("y.dag", "JBO\n"),
+    ];
+    let dir = dir_with(&files);
+    let alone = updraft(dir.path(), &["dag", "check", "--dag-only", "x.dag"]);
+    assert_eq!(alone.code, Some(0), "{}", alone.err);
+    let whole = updraft(dir.path(), &["dag", "check", "x.dag"]);
+    assert_eq!(whole.code, Some(2), "{}", whole.out);
+    for part in ["x.dag:1:7", "y.dag:1:1"] {
+        assert!(whole.err.contains(part), "{part}: {}", whole.err);
+    }
+}
+
+#[test]
+fn a_dag_is_told_and_drawn() {
+    let dag = "JOB A x NOOP\nJOB B x NOOP\nJOB C x NOOP\nJOB D x NOOP\nPARENT A CHILD B C\nPARENT B C CHILD D\n";
+    let dir = dir_with(&[("x.dag", dag)]);
+    let told = "x.dag: ok, 4 nodes (0 studies), 4 edges, 3 deep, 2 wide, 0 warnings\nwidth by depth: 1, 2, 1\n";
+    assert_eq!(updraft(dir.path(), &["dag", "check", "x.dag"]).out, told);
+    let ran = updraft(dir.path(), &["dag", "check", "--statistics", "x.dag"]);
+    assert!(
+        ran.out.starts_with(told) && ran.out.contains("jobs               4\n"),
+        "{}",
+        ran.out
+    );
+    let ran = updraft(dir.path(), &["dag", "show", "x.dag"]);
+    let drawn = "x.dag: 4 nodes (0 studies), 4 edges, 3 deep, 2 wide\n\n\
+        ○ A  noop\n├─╮\n○ │ B  noop\n│ ○ C  noop\n├─╯\n○ D  noop\n";
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (Some(0), drawn),
+        "{}",
+        ran.err
+    );
+    let none = updraft(dir.path(), &["dag", "show", "none.dag"]);
+    assert_eq!(none.code, Some(2), "{}", none.out);
+}
+
+#[test]
 fn every_error_comes_at_once_with_its_place() {
     let dag = "JOB a t.sub\nJOB b missing.sub\nJBO c t.sub\nPARENT a CHILD nobody\n";
     let dir = dir_with(&[("d/x.dag", dag), ("d/t.sub", TRUE_SUB)]);
@@ -243,4 +340,24 @@ fn parsing_goes_on_after_an_error() {
     let none = updraft(dir.path(), &["dag", "parse", "none.dag"]);
     assert_eq!(none.code, Some(2), "{}", none.out);
     assert!(none.err.contains("none.dag"), "{}", none.err);
+}
+
+#[test]
+fn a_check_misses_what_a_submission_would() {
+    let submit = "executable = work.sh\ntransfer_input_files = data.csv\nqueue\n";
+    let dag = "JOB a w.sub\nSCRIPT PRE a pre.sh\nJOB b w.sub\n";
+    let dir = dir_with(&[("x.dag", dag), ("w.sub", submit)]);
+    let ran = updraft(dir.path(), &["dag", "check", "x.dag"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.out);
+    for name in ["work.sh", "data.csv", "pre.sh"] {
+        assert!(ran.err.contains(name), "no {name} in: {}", ran.err);
+    }
+    let ran = updraft(dir.path(), &["dag", "check", "--json", "x.dag"]);
+    let document = json(&ran.out);
+    assert_eq!(
+        (&document["NumErrors"], &document["ok"]),
+        (&3.into(), &false.into())
+    );
+    let ran = updraft(dir.path(), &["dag", "check", "--dag-only", "x.dag"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
 }

@@ -194,7 +194,8 @@ pub(super) enum Then {
 pub(super) struct DotLine<'a> {
     pub file: Word<'a>,
     pub update: bool,
-    pub overwrite: bool,
+    /// As it is said; where nothing is, the file is overwritten.
+    pub overwrite: Option<bool>,
     pub include: Option<Word<'a>>,
 }
 

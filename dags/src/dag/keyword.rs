@@ -40,44 +40,42 @@ macro_rules! keywords {
 pub enum Support {
     /// It means what it means in DAGMan.
     Run,
-    /// A DAG with it is refused, and the command is named: it is never ignored.
-    Refused,
     /// Updraft's own.
     Ours,
 }
 
 keywords! {
     Job "JOB" Run;
-    Final "FINAL" Refused;
-    Provisioner "PROVISIONER" Refused;
-    Service "SERVICE" Refused;
-    Subdag "SUBDAG" Refused;
-    Splice "SPLICE" Refused;
+    Final "FINAL" Run;
+    Provisioner "PROVISIONER" Run;
+    Service "SERVICE" Run;
+    Subdag "SUBDAG" Run;
+    Splice "SPLICE" Run;
     Include "INCLUDE" Run;
     SubmitDescription "SUBMIT-DESCRIPTION" Run;
     Parent "PARENT" Run;
-    Weak "WEAK" Refused;
-    Script "SCRIPT" Refused;
-    PreSkip "PRE_SKIP" Refused;
+    Weak "WEAK" Run;
+    Script "SCRIPT" Run;
+    PreSkip "PRE_SKIP" Run;
     Retry "RETRY" Run;
-    AbortDagOn "ABORT-DAG-ON" Refused;
-    Tolerance "TOLERANCE" Refused;
+    AbortDagOn "ABORT-DAG-ON" Run;
+    Tolerance "TOLERANCE" Run;
     Vars "VARS" Run;
     Priority "PRIORITY" Run;
-    Category "CATEGORY" Refused;
-    Maxjobs "MAXJOBS" Refused;
-    Config "CONFIG" Refused;
-    SetJobAttr "SET_JOB_ATTR" Refused;
-    Env "ENV" Refused;
-    Dot "DOT" Refused;
-    NodeStatusFile "NODE_STATUS_FILE" Refused;
-    JobstateLog "JOBSTATE_LOG" Refused;
-    SavePointFile "SAVE_POINT_FILE" Refused;
+    Category "CATEGORY" Run;
+    Maxjobs "MAXJOBS" Run;
+    Config "CONFIG" Run;
+    SetJobAttr "SET_JOB_ATTR" Run;
+    Env "ENV" Run;
+    Dot "DOT" Run;
+    NodeStatusFile "NODE_STATUS_FILE" Run;
+    JobstateLog "JOBSTATE_LOG" Run;
+    SavePointFile "SAVE_POINT_FILE" Run;
     Done "DONE" Run;
     Reject "REJECT" Run;
-    Connect "CONNECT" Refused;
-    PinIn "PIN_IN" Refused;
-    PinOut "PIN_OUT" Refused;
+    Connect "CONNECT" Run;
+    PinIn "PIN_IN" Run;
+    PinOut "PIN_OUT" Run;
     Study "STUDY" Ours;
     Foreach "FOREACH" Ours;
     End "END" Ours;

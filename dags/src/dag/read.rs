@@ -5,31 +5,31 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::command::{self, Command, Described, Fault, NodeLine, Side, Strength};
-use super::declare::{
-    At, Change, ChangeDecl, Declared, DescriptionDecl, EdgesDecl, Inline, NodeDecl, Part,
-};
+use super::command::{self, Fault, Side};
+use super::declare::{At, Declared, Part, Scope};
 use super::frames::{Frame, Frames, original};
-use super::keyword::{Keyword, Support};
 use super::lines::{self, FileLines, LineKind};
-use super::words::{Cursor, Word, is_keyword};
-use super::{DAG_BYTES_MAX, LINES_MAX, NESTING_MAX, NODE_NAME_BYTES_MAX, NODES_MAX};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity, did_you_mean};
-use crate::files::{Files, join};
+use super::words::{Cursor, Word};
+use super::{DAG_BYTES_MAX, LINES_MAX, NESTING_MAX};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, InCommand, Severity, did_you_mean};
+use crate::files::Files;
 use crate::source::{Source, Span, narrow};
-use crate::submit::Placement;
 
+mod declaring;
 mod items;
+mod nodes;
 
 /// Reads a DAG file; what it declares is in `declared`, what is wrong in `diagnostics`.
 pub(super) struct Reader<'f> {
     pub files: &'f dyn Files,
-    /// What paths are relative to.
-    pub dir: String,
     pub read: Vec<Rc<FileLines>>,
     pub declared: Declared,
     pub diagnostics: Diagnostics,
     pub frames: Frames,
+    /// The scope whose lines are read.
+    scope: u32,
+    /// The files that are being read, each named by the one before it.
+    open: Vec<String>,
     /// Files by path, so that a FOREACH over an INCLUDE reads once.
     by_path: BTreeMap<String, u32>,
     item_files: BTreeMap<String, Result<Rc<String>, String>>,
@@ -43,11 +43,22 @@ impl<'f> Reader<'f> {
     pub fn new(dir: String, files: &'f dyn Files) -> Self {
         Self {
             files,
-            dir,
             read: Vec::new(),
-            declared: Declared::default(),
+            declared: Declared {
+                scopes: vec![Scope {
+                    prefix: String::new(),
+                    outer: None,
+                    dir,
+                    nodes: 0..0,
+                    splices: BTreeMap::new(),
+                    descriptions: BTreeMap::new(),
+                }],
+                ..Declared::default()
+            },
             diagnostics: Diagnostics::new(),
             frames: Frames::default(),
+            scope: 0,
+            open: Vec::new(),
             by_path: BTreeMap::new(),
             item_files: BTreeMap::new(),
             bytes: 0,
@@ -59,9 +70,22 @@ impl<'f> Reader<'f> {
     /// Reads a whole file and everything it includes.
     pub fn file(&mut self, path: &str, text: String) {
         if let Some(file) = self.split(path, text) {
-            let all = 0..self.read[file as usize].lines.len();
-            self.walk(file, all, None, 0);
+            self.whole_file(file, None, 0);
         }
+        self.declared.scopes[0].nodes = 0..narrow(self.declared.nodes.len());
+    }
+
+    /// Reads the lines of a file in the scope that stands.
+    fn whole_file(&mut self, file: u32, frame: Option<u32>, depth: usize) {
+        let read = &self.read[file as usize];
+        let all = 0..read.lines.len();
+        self.open.push(read.source.file.clone());
+        self.walk(file, all, frame, depth);
+        self.open.pop();
+    }
+
+    fn dir(&self) -> &str {
+        &self.declared.scopes[self.scope as usize].dir
     }
 
     /// An error at a place of a line as it was read.
@@ -90,6 +114,14 @@ impl<'f> Reader<'f> {
         };
         let mut diagnostic = file.source.error(code, span, message);
         diagnostic.within = self.frames.items_of(at.frame);
+        diagnostic.command = Some(InCommand {
+            name: Cursor::new(file.text(line))
+                .word()
+                .ok()
+                .flatten()
+                .map_or_else(String::new, |word| word.text.to_ascii_uppercase()),
+            line: line.number_last,
+        });
         diagnostic
     }
 
@@ -138,208 +170,7 @@ impl<'f> Reader<'f> {
             Err(fault) => {
                 let diagnostic = self.fault(fault, at);
                 self.diagnostics.push(diagnostic);
-                let word = Cursor::new(&text).word().ok().flatten();
-                if let Some(keyword) = word.and_then(|word| Keyword::of(&word.text)) {
-                    self.refuse_unsupported(keyword, &text, at);
-                }
             }
-        }
-    }
-
-    fn declare(&mut self, command: Command<'_>, text: &str, at: At, depth: usize) {
-        let keyword = command.keyword();
-        match command {
-            Command::Node(node) if node.keyword.support() != Support::Refused => {
-                self.node(node, at);
-            }
-            Command::Description { name } => self.description(&name, at),
-            Command::Parent {
-                strength: Strength::Strong,
-                parents,
-                children,
-            } => {
-                let parents = self.names(&parents, at);
-                let children = self.names(&children, at);
-                self.declared.edges.push(EdgesDecl { parents, children });
-            }
-            Command::Retry {
-                node,
-                max,
-                unless_exit,
-            } => self.change(&node, at, Change::Retry { max, unless_exit }),
-            Command::Vars {
-                node,
-                placement,
-                pairs,
-            } => {
-                let placement = placement.unwrap_or(Placement::Before);
-                self.change(&node, at, Change::Vars { pairs, placement });
-            }
-            Command::Priority { node, priority } => {
-                self.change(&node, at, Change::Priority(i64::from(priority)));
-            }
-            Command::Done { node } => self.change(&node, at, Change::Done),
-            Command::Include { file } => self.include(&file, at, depth),
-            Command::Reject => {
-                let message = "the DAG file says itself that it must not run: REJECT".to_owned();
-                let diagnostic = self.error(Code::Rejected, first_word(at, text), message);
-                self.diagnostics.push(diagnostic);
-            }
-            Command::Node(_)
-            | Command::Parent { .. }
-            | Command::Splice(_)
-            | Command::Script(_)
-            | Command::AbortDagOn { .. }
-            | Command::PreSkip { .. }
-            | Command::Tolerance { .. }
-            | Command::Category { .. }
-            | Command::Maxjobs { .. }
-            | Command::SavePointFile { .. }
-            | Command::Config { .. }
-            | Command::JobstateLog { .. }
-            | Command::Dot(_)
-            | Command::NodeStatusFile(_)
-            | Command::SetJobAttr { .. }
-            | Command::Env { .. }
-            | Command::Connect { .. }
-            | Command::Pin { .. } => self.refuse_unsupported(keyword, text, at),
-        }
-    }
-
-    fn refuse_unsupported(&mut self, keyword: Keyword, text: &str, at: At) {
-        match keyword.support() {
-            Support::Refused => {
-                let name = match keyword {
-                    Keyword::Weak => "WEAK PARENT",
-                    keyword => keyword.name(),
-                };
-                let message = format!("{name} is a DAGMan command that Updraft does not run yet");
-                let at = first_word(at, text);
-                let diagnostic = self.error(Code::UnsupportedCommand, at, message);
-                self.diagnostics.push(diagnostic);
-            }
-            Support::Run | Support::Ours => {}
-        }
-    }
-
-    fn change(&mut self, node: &Word<'_>, at: At, change: Change) {
-        let at = word_at(at, node);
-        if self.is_filled_in(&node.text, at) {
-            self.declared.changes.push(ChangeDecl {
-                node: node.text.to_string(),
-                at,
-                change,
-            });
-        }
-    }
-
-    fn node(&mut self, node: NodeLine<'_>, at: At) {
-        let name_at = word_at(at, &node.name);
-        let name = &*node.name.text;
-        if !self.is_node_name(name, name_at) {
-            return;
-        }
-        let description = match node.description {
-            Described::Inline => DescriptionDecl::Inline(Inline {
-                file: at.file,
-                line: at.line,
-            }),
-            Described::Named(word) => {
-                let at = word_at(at, &word);
-                if !self.is_filled_in(&word.text, at) {
-                    return;
-                }
-                DescriptionDecl::Named(word.text.into_owned(), at)
-            }
-        };
-        let study = node
-            .study
-            .map(|word| (word.text.to_string(), word_at(at, &word)));
-        if let Some((name, at)) = &study
-            && !self.is_filled_in(name, *at)
-        {
-            return;
-        }
-        if let Some(first) = self.declared.by_name.get(name) {
-            let first = self.declared.nodes[*first as usize].at;
-            let file = &self.read[first.file as usize];
-            let line = file.lines[first.line as usize].number;
-            let message = format!("the node `{}` is declared twice", name);
-            let help = format!("it is first declared in {}, line {line}", file.source.file);
-            let diagnostic = self.error(Code::DuplicateNode, name_at, message).help(help);
-            self.diagnostics.push(diagnostic);
-            return;
-        }
-        if self.declared.nodes.len() >= NODES_MAX {
-            self.stop(at, format!("a DAG has at most {NODES_MAX} nodes"));
-            return;
-        }
-        let index = narrow(self.declared.nodes.len());
-        self.declared.by_name.insert(name.to_owned(), index);
-        self.declared.nodes.push(NodeDecl {
-            at: name_at,
-            description,
-            study,
-            dir: node.dir.map(|dir| dir.text.into_owned()),
-            mode: node.mode,
-            done: node.done,
-        });
-    }
-
-    fn description(&mut self, name: &Word<'_>, at: At) {
-        let here = Inline {
-            file: at.file,
-            line: at.line,
-        };
-        let old = self
-            .declared
-            .descriptions
-            .insert(name.text.to_string(), here);
-        if old.is_some_and(|old| old != here) {
-            let message = format!("the description `{}` is declared twice", name.text);
-            let diagnostic = self.error(Code::DuplicateDescription, word_at(at, name), message);
-            self.diagnostics.push(diagnostic);
-        }
-    }
-
-    fn names(&mut self, words: &[Word<'_>], at: At) -> Vec<(String, At)> {
-        let mut names = Vec::with_capacity(words.len());
-        for word in words {
-            let at = word_at(at, word);
-            if self.is_filled_in(&word.text, at) {
-                names.push((word.text.to_string(), at));
-            }
-        }
-        names
-    }
-
-    fn include(&mut self, word: &Word<'_>, at: At, depth: usize) {
-        let at = word_at(at, word);
-        if !self.is_filled_in(&word.text, at) {
-            return;
-        }
-        if depth >= NESTING_MAX {
-            let message = format!("INCLUDE and FOREACH nest at most {NESTING_MAX} deep");
-            let diagnostic = self.error(Code::IncludeTooDeep, at, message);
-            self.diagnostics.push(diagnostic);
-            return;
-        }
-        let path = join(&self.dir, &word.text);
-        let file = match self.by_path.get(&path) {
-            Some(file) => Some(*file),
-            None => match self.files.read(&path) {
-                Ok(text) => self.split(&path, text),
-                Err(reason) => {
-                    let message = format!("`{path}` cannot be included: {reason}");
-                    let diagnostic = self.error(Code::DagUnreadable, at, message);
-                    self.diagnostics.push(diagnostic);
-                    None
-                }
-            },
-        };
-        if let Some(file) = file {
-            let all = 0..self.read[file as usize].lines.len();
-            self.walk(file, all, at.frame, depth + 1);
         }
     }
 
@@ -361,7 +192,7 @@ impl<'f> Reader<'f> {
             ..at
         };
         if depth >= NESTING_MAX {
-            let message = format!("INCLUDE and FOREACH nest at most {NESTING_MAX} deep");
+            let message = format!("INCLUDE, SPLICE and FOREACH nest at most {NESTING_MAX} deep");
             let diagnostic = self.error(Code::ForeachTooDeep, all, message);
             self.diagnostics.push(diagnostic);
             return;
@@ -436,25 +267,6 @@ impl<'f> Reader<'f> {
         let diagnostic = self.error(Code::DagTooLarge, at, message);
         self.diagnostics.push(diagnostic);
         self.over_limit = true;
-    }
-
-    fn is_node_name(&mut self, name: &str, at: At) -> bool {
-        if !self.is_filled_in(name, at) {
-            return false;
-        }
-        let problem = if is_keyword(name, "ALL_NODES") {
-            "is a reserved word"
-        } else if name.contains(char::is_whitespace) {
-            "has white space, which a node name may not have"
-        } else if name.len() > NODE_NAME_BYTES_MAX {
-            "is longer than a node name may be"
-        } else {
-            return true;
-        };
-        let shown: String = name.chars().take(64).collect();
-        let diagnostic = self.error(Code::BadNodeName, at, format!("`{shown}` {problem}"));
-        self.diagnostics.push(diagnostic);
-        false
     }
 
     /// Reports a `$(name)` that no FOREACH filled in.

@@ -345,7 +345,7 @@ fn details(command: &Command<'_>, around: &Around<'_>) -> String {
         Command::Include { file } | Command::JobstateLog { file } => file.text.to_string(),
         Command::Dot(dot) => {
             let include = dot.include.as_ref().map_or("", |file| &*file.text);
-            let (update, overwrite) = (letter(dot.update), letter(dot.overwrite));
+            let (update, overwrite) = (letter(dot.update), letter(dot.overwrite == Some(true)));
             format!("{} {include} {update} {overwrite}", dot.file.text)
         }
         Command::NodeStatusFile(status) => {

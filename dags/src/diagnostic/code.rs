@@ -41,15 +41,14 @@ codes! {
     DagUnreadable "D001" "the DAG file, or a file it includes, cannot be read";
     DagTooLarge "D002" "the DAG file, its nodes or its edges are over a limit";
     UnknownCommand "D003" "a line does not start with a command";
-    UnsupportedCommand "D004" "a DAGMan command that Updraft does not run yet";
     MissingWord "D005" "a command ends before it is complete";
     UnexpectedWord "D006" "a command goes on after it is complete";
     BadNumber "D007" "a number is missing, malformed or out of range";
     BadQuoting "D008" "a quotation mark is not closed or stands in the wrong place";
     BadVariable "D009" "a VARS pair is malformed or its name is not allowed";
     InlineNotClosed "D010" "an inline submit description is malformed or not closed";
-    IncludeTooDeep "D011" "INCLUDE nests too deep or includes itself";
-    DuplicateNode "D012" "a node name is declared twice";
+    IncludeTooDeep "D011" "INCLUDE or SPLICE nests too deep or leads back to itself";
+    DuplicateNode "D012" "the name of a node or a splice is declared twice";
     UnknownNode "D013" "a command names a node that is not declared";
     BadNodeName "D014" "a node name is reserved, too long or has characters it may not have";
     DuplicateDescription "D015" "a SUBMIT-DESCRIPTION name is declared twice";
@@ -60,6 +59,21 @@ codes! {
     NoNodes "D020" "the DAG declares no nodes";
     NotRead "D021" "text that is not read, by DAGMan neither";
     Rejected "D022" "the DAG file says itself that it must not run";
+    SpecialNode "D023" "a FINAL, PROVISIONER or SERVICE node where it may not be";
+    NotOnSplice "D024" "a command names a splice, and it is for nodes";
+    BadPin "D025" "the pins of two connected splices do not fit, or CONNECT names no splice";
+    NoEffect "D026" "a command that has no effect where it stands";
+    Throttle "D027" "a MAXJOBS that limits no node, or under which none ever starts";
+    BadEnv "D028" "an ENV is malformed";
+    BadAttribute "D029" "a SET_JOB_ATTR is malformed or its expression does not parse";
+    DotHeader "D030" "the header of a DOT file cannot be read";
+    BadRescue "D031" "a rescue or save file cannot be read or is malformed";
+    SubdagCircle "D032" "a sub-DAG leads back to itself";
+    ConfigUnreadable "D041" "a CONFIG file cannot be read, or there is more than one";
+    ConfigSyntax "D042" "a line of a CONFIG file is no assignment";
+    ConfigUnknown "D043" "a CONFIG file sets a name that is not known";
+    ConfigMoot "D044" "a CONFIG file sets what means nothing here";
+    ConfigValue "D045" "the value of a setting is malformed or out of range";
     ForeachHead "D101" "a FOREACH line is malformed";
     ForeachNotClosed "D102" "a FOREACH has no END";
     EndWithoutForeach "D103" "an END closes no FOREACH";
@@ -116,8 +130,7 @@ impl Code {
     pub const fn is_refusal(self) -> bool {
         matches!(
             self,
-            Self::UnsupportedCommand
-                | Self::UnknownSubmitCommand
+            Self::UnknownSubmitCommand
                 | Self::UnsupportedSubmitCommand
                 | Self::EnvironmentMacro
                 | Self::BadEval

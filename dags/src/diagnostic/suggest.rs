@@ -7,7 +7,7 @@ const WORD_CHARS_MAX: usize = 64;
 
 /// The known word that `word` was probably meant to be: case, `-` and `_` aside, within a third of
 /// its length in edits (insertions, deletions, replacements, swapped neighbours). The first of
-/// equals wins.
+/// equals wins; a single letter is no mistyped other one.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = folded(word);
     if word.is_empty() || word.len() > WORD_CHARS_MAX {
@@ -21,7 +21,9 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
             continue;
         }
         let edits = spelling::distance(&word, &folded_candidate);
-        if edits <= edits_max && best.is_none_or(|(least, _)| edits < least) {
+        // Words that have no letter in common are not alike.
+        let alike = edits <= edits_max && edits < word.len();
+        if alike && best.is_none_or(|(least, _)| edits < least) {
             best = Some((edits, candidate));
         }
     }

@@ -45,7 +45,8 @@ const fn policy(attribute: &'static str) -> Support {
     }
 }
 
-const fn policy_text(attribute: &'static str) -> Support {
+/// A text that the user log has, besides the ad.
+const fn told(attribute: &'static str) -> Support {
     Support::Policy {
         attribute,
         value: ValueKind::Text,
@@ -75,8 +76,8 @@ const fn boolean(attribute: &'static str) -> Support {
 
 /// All commands, by their lower-case names.
 pub(super) const COMMANDS: &[(&str, Support)] = &[
-    ("accounting_group", policy_text("AcctGroup")),
-    ("accounting_group_user", policy_text("AcctGroupUser")),
+    ("accounting_group", text("AcctGroup")),
+    ("accounting_group_user", text("AcctGroupUser")),
     ("allowed_execute_duration", policy("AllowedExecuteDuration")),
     ("allowed_job_duration", policy("AllowedJobDuration")),
     ("append_files", text("AppendFiles")),
@@ -86,10 +87,13 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("batch_name", Support::Full),
     ("buffer_size", expression("BufferSize")),
     ("checkpoint_destination", text("CheckpointDestination")),
-    ("checkpoint_exit_code", policy("SuccessCheckpointExitCode")),
+    (
+        "checkpoint_exit_code",
+        expression("SuccessCheckpointExitCode"),
+    ),
     ("compress_files", text("CompressFiles")),
-    ("concurrency_limits", policy_text("ConcurrencyLimits")),
-    ("concurrency_limits_expr", policy("ConcurrencyLimits")),
+    ("concurrency_limits", text("ConcurrencyLimits")),
+    ("concurrency_limits_expr", expression("ConcurrencyLimits")),
     ("container_image", Support::Refused),
     ("container_target_dir", text("ContainerTargetDir")),
     ("core_size", number("CoreSize")),
@@ -137,7 +141,7 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("initial_dir", Support::Full),
     ("input", Support::Full),
     ("stdin", Support::Full),
-    ("job_ad_information_attrs", text("JobAdInformationAttrs")),
+    ("job_ad_information_attrs", told("JobAdInformationAttrs")),
     ("job_lease_duration", Support::Full),
     ("job_machine_attrs", text("JobMachineAttrs")),
     (
@@ -148,7 +152,7 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("keep_claim_idle", expression("KeepClaimIdle")),
     ("kill_sig", Support::Full),
     ("kill_sig_timeout", expression("KillSigTimeout")),
-    ("leave_in_queue", policy("LeaveJobInQueue")),
+    ("leave_in_queue", expression("LeaveJobInQueue")),
     ("load_profile", boolean("LoadProfile")),
     ("log", Support::Full),
     ("log_xml", Support::Full),
@@ -167,7 +171,7 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("next_job_start_delay", expression("NextJobStartDelay")),
     (
         "nice_user",
-        Support::Policy {
+        Support::Kept {
             attribute: "AcctGroup",
             value: ValueKind::Boolean,
         },
@@ -233,8 +237,8 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("stream_error", Support::Moot),
     ("stream_input", Support::Moot),
     ("stream_output", Support::Moot),
-    ("submit_event_notes", text("SubmitEventNotes")),
-    ("submit_event_user_notes", text("SubmitEventUserNotes")),
+    ("submit_event_notes", told("SubmitEventNotes")),
+    ("submit_event_user_notes", told("SubmitEventUserNotes")),
     ("success_exit_code", Support::Full),
     ("transfer_container", Support::Moot),
     ("transfer_checkpoint_files", text("TransferCheckpoint")),

@@ -41,8 +41,16 @@ pub(super) fn job_ad(
     proc: u32,
     row: &[String],
 ) -> (Option<ClassAd>, Diagnostics) {
-    let (spec, diagnostics) = queued(submit, macros, submission, proc, row);
+    let (spec, diagnostics) = queued(submit, macros, submission, (proc, row), Findings::All);
     (spec.map(|spec| spec.ad), diagnostics)
+}
+
+/// What is looked for in a description besides what its job needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Findings {
+    /// Names that mean nothing, too.
+    All,
+    Errors,
 }
 
 /// See [`Submit::queued`]; goes on after errors.
@@ -50,8 +58,8 @@ pub(super) fn queued(
     submit: &Submit,
     macros: &Macros,
     submission: &Submission<'_>,
-    proc: u32,
-    row: &[String],
+    (proc, row): (u32, &[String]),
+    findings: Findings,
 ) -> (Option<JobSpec>, Diagnostics) {
     let mut diagnostics = Diagnostics::new();
     let mut given = macros.clone();
@@ -65,11 +73,13 @@ pub(super) fn queued(
         return (None, diagnostics);
     };
     let mut job = Job::new(submit, &run, &mut diagnostics);
-    job.reports_undefined = ReportUndefined::Yes;
+    if findings == Findings::All {
+        job.reports_undefined = ReportUndefined::Yes;
+    }
     let mut spec = fill::spec(&mut job, cluster, proc);
     let own = std::mem::take(&mut spec.ad);
     spec.ad = whole::ad(&mut job, own, submission);
-    if proc == 0 {
+    if findings == Findings::All && proc == 0 {
         unknown::commands(submit, &run, &mut diagnostics);
     }
     (Some(spec), diagnostics)

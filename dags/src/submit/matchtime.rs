@@ -121,17 +121,22 @@ pub fn match_attributes(
 /// The strings of an ad that have a `$$(…)`. What an earlier match left is not filled in again.
 fn texts(ad: &ClassAd) -> impl Iterator<Item = (String, String)> {
     ad.iter().filter_map(|(name, expr)| {
-        let name = name.to_string();
-        let is_left = name
-            .get(..MATCH.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(MATCH));
-        if is_left || !expr.is_literal() {
+        if !expr.is_literal() {
             return None;
         }
         let value = Scope::new(&ClassAd::new()).eval(expr);
         let text = value.as_str().filter(|text| has_any(text))?;
-        Some((name, text.to_owned()))
+        let name = name.to_string();
+        let is_left = name
+            .get(..MATCH.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(MATCH));
+        (!is_left).then(|| (name, text.to_owned()))
     })
+}
+
+/// Whether some string of an ad has a `$$(…)`.
+pub(super) fn is_open(ad: &ClassAd) -> bool {
+    texts(ad).next().is_some()
 }
 
 /// What is malformed among the `$$(…)` of an ad: the text that is, and a sentence.

@@ -1,5 +1,5 @@
-//! When a job is held, released, removed, run again or left in the queue, and who pays: what the
-//! queue acts upon besides running it.
+//! When a job is held, released, removed or run again: what the queue acts upon besides running it.
+//! And what is only kept: whether it is left in the queue, its checkpoints, who pays.
 //!
 //! Taken from the job's ad, so that the two cannot disagree; evaluates nothing that may change.
 

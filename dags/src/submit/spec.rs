@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use classad::{ClassAd, Expr};
 use serde::{Deserialize, Serialize};
 
-use super::matchtime::{fill_match, has_any, match_attributes};
+use super::matchtime::{fill_match, has_any, is_open, match_attributes};
 use super::policy::JobPolicy;
 use super::quoting::split_raw;
 use super::{environment, values};
@@ -148,6 +148,12 @@ impl JobSpec {
             .filter(|(_, is_open)| *is_open)
             .map(|(field, _)| field)
             .collect()
+    }
+
+    /// Whether anything of it is only whole when a machine is known.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        is_open(&self.ad) || !self.match_fields().is_empty()
     }
 
     /// The job as it runs on a machine: every `$$(…)` filled in, in its values and in its ad, with

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use proto::nouns::Now;
+use proto::nouns::{JobId, Now};
 
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::queue::Queue;
+use crate::run::{NodeState, RunState};
 
 /// Work that an event left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,10 +17,16 @@ pub(crate) enum Item {
     Judge { run: u32, node: u32 },
     /// A study may want trials, or be over.
     Tune { run: u32, node: u32 },
-    /// The node may start.
-    Start { run: u32, node: u32 },
+    /// A job of the node was held.
+    Held { run: u32, node: u32 },
+    /// What the node needs before it can start is to be fetched once more.
+    Prepare { run: u32, node: u32 },
     /// The run's nodes may all have ended.
     Close { run: u32 },
+    /// A job's state changed, and its description says what then.
+    Policy { job: JobId },
+    /// Some node may have its turn. Runs have theirs in a circle.
+    Launch { run: u32 },
     /// Look for every node of a run that may start, and every study that may go on.
     Review { run: u32 },
 }
@@ -30,6 +37,8 @@ pub(crate) enum Item {
 pub(crate) struct Agenda {
     items: BTreeSet<Item>,
     matching: Matching,
+    /// The run that had its turn last.
+    launched: u32,
 }
 
 /// Whether something is idle or free that was not.
@@ -54,8 +63,37 @@ impl Agenda {
         std::mem::take(&mut self.matching) == Matching::Wanted
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        !self.items.is_empty() || self.matching == Matching::Wanted
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Item> {
-        self.items.pop_first()
+        let first = *self.items.first()?;
+        let item = match first {
+            Item::Launch { .. } => {
+                let after = Item::Launch {
+                    run: self.launched.saturating_add(1),
+                };
+                let last = Item::Launch { run: u32::MAX };
+                self.items
+                    .range(after..=last)
+                    .next()
+                    .copied()
+                    .unwrap_or(first)
+            }
+            Item::Judge { .. }
+            | Item::Tune { .. }
+            | Item::Held { .. }
+            | Item::Prepare { .. }
+            | Item::Close { .. }
+            | Item::Policy { .. }
+            | Item::Review { .. } => first,
+        };
+        if let Item::Launch { run } = item {
+            self.launched = run;
+        }
+        self.items.remove(&item);
+        Some(item)
     }
 
     /// What a restart puts on it.
@@ -69,10 +107,13 @@ impl Queue {
     /// What one item leads to.
     pub(crate) fn follow(&mut self, now: Now, item: Item) -> (Vec<Event>, Vec<Effect>) {
         match item {
-            Item::Judge { run, node } => (self.judge(run, node), Vec::new()),
+            Item::Judge { run, node } => self.judge(run, node),
             Item::Tune { run, node } => self.tune(run, node),
-            Item::Start { run, node } => (self.start(now, run, node), Vec::new()),
-            Item::Close { run } => (self.close(run), Vec::new()),
+            Item::Held { run, node } => self.held(run, node),
+            Item::Prepare { run, node } => (Vec::new(), self.prepare_again(run, node)),
+            Item::Policy { job } => self.look_again(now, job),
+            Item::Launch { run } => self.launch(now, run),
+            Item::Close { run } => self.close(run),
             Item::Review { run } => {
                 self.review(run);
                 (Vec::new(), Vec::new())
@@ -85,24 +126,28 @@ impl Queue {
         let Some(run) = self.runs.get(&id) else {
             return;
         };
-        if run.state != crate::run::RunState::Running {
+        if run.state != RunState::Running {
             return;
         }
-        let ready: Vec<u32> = run.ready().collect();
-        let running: Vec<u32> = (0..)
-            .zip(&run.nodes)
-            .filter(|(_, node)| node.state == crate::run::NodeState::Running)
-            .map(|(at, _)| at)
-            .collect();
-        self.agenda
-            .items
-            .extend(ready.into_iter().map(|node| Item::Start { run: id, node }));
-        for node in running {
-            self.agenda.add(Item::Judge { run: id, node });
-            if self.is_study(id, node) {
-                self.agenda.add(Item::Tune { run: id, node });
+        for (node, record) in (0..).zip(&run.nodes) {
+            match record.state {
+                NodeState::Running => {
+                    self.agenda.add(Item::Judge { run: id, node });
+                    if run.studies.contains_key(&node) {
+                        self.agenda.add(Item::Tune { run: id, node });
+                    }
+                }
+                NodeState::Preparing => self.agenda.add(Item::Prepare { run: id, node }),
+                NodeState::Waiting
+                | NodeState::Pre
+                | NodeState::Ready
+                | NodeState::Post
+                | NodeState::Done
+                | NodeState::Failed { .. }
+                | NodeState::Futile => {}
             }
         }
+        self.agenda.add(Item::Launch { run: id });
         self.agenda.add(Item::Close { run: id });
     }
 }

@@ -1,20 +1,22 @@
 //! `apply`: what each event does to the queue. The only function that changes state; it decides
 //! nothing.
 
-use std::sync::Arc;
-
-use proto::nouns::{ClaimId, JobId, Now, WorkerName};
+use dags::dag::Role;
+use proto::nouns::{Blob, ClaimId, JobId, Now, WorkerName};
 
 use crate::agenda::Item;
 use crate::command::DrainState;
-use crate::event::{Event, NodeEnd, Requeue, Soft, Taken, TrialEnd};
+use crate::event::{Event, NodeEnd, Part, Requeue, Soft, Taken};
 use crate::job::{Cluster, Ending, Phase, ProcState};
+use crate::policy::Watching;
 use crate::pool::{Carve, Worker};
 use crate::queue::Queue;
 use crate::record::RecordKey;
-use crate::run::{Node, NodeState, Run, RunState};
-use crate::study::{Asking, Params, Study, Trial, TrialState};
+use crate::run::{Halt, NodeState, Run, RunState, ScriptKind, ScriptPhase};
+use crate::study::Asking;
 use crate::workspace::Workspace;
+
+mod runs;
 
 /// How long a worker that could not start a job gets no other: this, doubled for each time in a
 /// row.
@@ -33,50 +35,92 @@ impl Queue {
             } => {
                 self.cluster_queued(cluster, workspace.as_ref(), key.as_deref());
             }
-            Event::RunQueued {
-                id,
-                owner,
-                dag,
-                digest,
-                workspace,
-                key,
-            } => {
-                let run = Run::new(
-                    *id,
-                    owner.clone(),
-                    now.wall_ms,
-                    digest.clone(),
-                    Arc::clone(dag),
-                );
-                self.run_queued(run, workspace, key);
+            Event::RunQueued(queued) => self.run_queued(queued),
+            Event::NodePre { run, node } => {
+                self.begin_attempt(*run, *node);
+                self.set_node(*run, *node, NodeState::Pre);
             }
-            Event::NodeStarted { run, node, cluster } => self.node_started(*run, *node, *cluster),
-            Event::NodeEnded { run, node, end } => self.node_ended(*run, *node, end),
+            Event::NodeReady { run, node } => self.set_node(*run, *node, NodeState::Ready),
+            Event::NodePreparing { run, node } => {
+                self.begin_attempt(*run, *node);
+                self.set_node(*run, *node, NodeState::Preparing);
+            }
+            Event::NodeStarted { run, node, works } => self.node_started(*run, *node, *works),
+            Event::NodePost { run, node } => self.set_node(*run, *node, NodeState::Post),
+            Event::NodeReturned {
+                run,
+                node,
+                part,
+                code,
+            } => {
+                let record = &mut self.run_mut(*run).nodes[*node as usize];
+                match part {
+                    Part::Pre => record.pre = Some(*code),
+                    Part::Jobs => record.returned = Some(*code),
+                }
+                self.node_changed(*run, *node);
+            }
+            Event::NodeRetried { run, node, .. } => {
+                self.run_mut(*run).count_retry(*node);
+                self.node_again(*run, *node);
+            }
+            Event::NodeEnded { run, node, end } => {
+                let state = match end {
+                    NodeEnd::Done => NodeState::Done,
+                    NodeEnd::Failed { reason } => NodeState::Failed {
+                        reason: reason.clone(),
+                    },
+                };
+                self.set_node(*run, *node, state);
+                let entry = self.run_mut(*run);
+                if *end == NodeEnd::Done && entry.role(*node) == Role::Provisioner {
+                    // One that is over without a word has nothing more to say.
+                    entry.provisioned = true;
+                    entry.derive_turns();
+                    self.run_changed(*run);
+                }
+                self.agenda.add(Item::Close { run: *run });
+            }
             Event::NodesFutile { run, nodes } => {
                 for node in nodes {
                     self.set_node(*run, *node, NodeState::Futile);
                 }
                 self.agenda.add(Item::Close { run: *run });
             }
-            Event::NodesReset { run, nodes } => self.nodes_reset(*run, nodes),
-            Event::RunResumed { run } => self.set_run(*run, RunState::Running),
-            Event::RunEnded { run } => {
-                let failed = self.runs.get(run).is_some_and(|run| run.counts.failed > 0);
-                let ended_ms = now.wall_ms;
-                let state = match failed {
-                    true => RunState::Failed { ended_ms },
-                    false => RunState::Completed { ended_ms },
-                };
-                self.set_run(*run, state);
+            Event::NodesReset {
+                run,
+                nodes,
+                subdags,
+            } => self.nodes_reset(*run, nodes, *subdags),
+            Event::RunResumed { run } => {
+                let entry = self.run_mut(*run);
+                entry.cut = None;
+                entry.halt = Halt::Open;
+                self.set_run(*run, RunState::Running);
             }
-            Event::RunRemoved { run } => {
-                self.set_run(
-                    *run,
-                    RunState::Removed {
-                        ended_ms: now.wall_ms,
-                    },
-                );
+            Event::RunHalted { run, halt } => {
+                self.run_mut(*run).halt = *halt;
+                self.run_changed(*run);
             }
+            Event::RunThrottled {
+                run,
+                throttles,
+                limits,
+            } => {
+                let entry = self.run_mut(*run);
+                entry.throttles = *throttles;
+                entry.limits.clone_from(limits);
+                self.hold_scripts_due(*run);
+                self.run_changed(*run);
+            }
+            Event::RunProvisioned { run } => {
+                self.run_mut(*run).provisioned = true;
+                self.run_mut(*run).derive_turns();
+                self.run_changed(*run);
+            }
+            Event::RunCut { run, cut } => self.run_cut(*run, cut),
+            Event::RunEnded { run, outcome } => self.run_ended(now, *run, *outcome),
+            Event::FilesAdded { home, files } => self.add_files(*home, files.iter()),
             Event::TrialAdded { run, node, params } => self.trial_added(*run, *node, params),
             Event::TrialEnded {
                 run,
@@ -92,14 +136,17 @@ impl Queue {
                 worker,
                 gpus,
                 taken,
+                filled,
             } => {
+                self.touch(*job).filled.clone_from(filled);
                 self.job_claimed(now, *job, *claim, worker, gpus, *taken);
             }
-            Event::JobStarted { job } => self.job_started(*job),
+            Event::JobStarted { job } => self.job_started(now, *job),
             Event::JobReported {
                 job,
                 report,
                 failure,
+                hold,
                 ..
             } => {
                 let (_, worker) = self.running(*job);
@@ -110,7 +157,11 @@ impl Queue {
                     worker,
                     report: (**report).clone(),
                     failure: failure.clone(),
+                    hold: hold.clone(),
                 };
+                let past = &mut self.touch(*job).past;
+                past.completions += 1;
+                past.exit = Some(report.ended.clone());
                 self.add_outputs(*job, &ending);
                 self.set_job(
                     now,
@@ -123,29 +174,28 @@ impl Queue {
             Event::JobCompleted { job, failure } => self.job_completed(now, *job, failure.clone()),
             Event::JobRequeued { job, cause } => self.job_requeued(now, *job, cause),
             Event::JobHeld { job, code, reason } => {
-                self.vacate(*job);
-                let ending = self.touch(*job).landing().cloned();
+                self.evicted(now, *job);
+                let proc = self.touch(*job);
+                proc.past.holds += 1;
+                let ending = proc.landing().cloned();
                 let state = ProcState::Held {
                     code: *code,
                     reason: reason.clone(),
                     ending: ending.map(Box::new),
                 };
                 self.set_job(now, *job, state);
+                self.node_held(*job);
             }
             Event::JobReleased { job } => self.job_released(now, *job),
-            Event::JobRemoved { job, reason } => {
-                self.vacate(*job);
-                self.set_job(
-                    now,
-                    *job,
-                    ProcState::Removed {
-                        reason: reason.clone(),
-                    },
-                );
+            Event::JobRemoved { job, reason } => self.job_removed(now, *job, reason),
+            Event::JobUnfit { job, reason } => {
+                self.touch(*job).unfit = true;
+                self.job_removed(now, *job, reason);
             }
             Event::WorkerDrained { worker, drain } => self.worker_drained(worker, *drain),
             Event::Soft(soft) => self.apply_soft(now, soft),
         }
+        self.watch.arm(now, self.limits.policy_interval_ms);
     }
 
     /// The events that leave no record.
@@ -199,6 +249,11 @@ impl Queue {
                 self.worker_entry(now, worker).paused_until_mono_ms = None;
                 self.agenda.add_match();
             }
+            Soft::PoliciesLooked { next } => {
+                self.watch
+                    .looked(now, *next, self.limits.policy_interval_ms);
+            }
+            Soft::DurationsLooked => self.watch.forget_ended(now),
             Soft::StudyAsked { run, node } => self.set_asking(*run, *node, Asking::Asked),
             Soft::StudyAnswered { run, node } => {
                 self.set_asking(*run, *node, Asking::Nothing);
@@ -208,7 +263,44 @@ impl Queue {
                 });
             }
             Soft::JobProgress { .. } => {}
+            Soft::ScriptStarted { run, node, kind } => {
+                self.set_script(*run, *node, *kind, Some(ScriptPhase::Running));
+            }
+            Soft::ScriptWaits { run, node, kind } => {
+                self.set_script(*run, *node, *kind, Some(ScriptPhase::Waiting));
+            }
+            Soft::ScriptDeferred {
+                run,
+                node,
+                kind,
+                until_mono_ms,
+            } => {
+                let until_mono_ms = *until_mono_ms;
+                let phase = Some(ScriptPhase::Deferred { until_mono_ms });
+                self.set_script(*run, *node, *kind, phase);
+            }
+            Soft::ScriptDue { run, node, kind } => match kind {
+                ScriptKind::Pre | ScriptKind::Post => {
+                    self.set_script(*run, *node, *kind, Some(ScriptPhase::Waiting));
+                }
+                ScriptKind::Hold => {
+                    self.set_script(*run, *node, *kind, None);
+                    self.agenda.add(Item::Held {
+                        run: *run,
+                        node: *node,
+                    });
+                }
+            },
+            Soft::ScriptEnded {
+                run, node, kind, ..
+            } => self.set_script(*run, *node, *kind, None),
         }
+    }
+
+    fn job_removed(&mut self, now: Now, job: JobId, reason: &str) {
+        self.evicted(now, job);
+        let reason = reason.to_owned();
+        self.set_job(now, job, ProcState::Removed { reason });
     }
 
     fn cluster_queued(
@@ -239,23 +331,6 @@ impl Queue {
         self.agenda.add_match();
     }
 
-    fn run_queued(&mut self, run: Run, workspace: &Workspace, key: &str) {
-        let id = run.id;
-        self.drawn(id);
-        self.add_workspace(id, workspace);
-        self.submit_keys.insert(key.to_owned(), id);
-        self.dirty.insert(RecordKey::SubmitKey(key.to_owned()));
-        self.dirty
-            .extend([RecordKey::Run { top: id }, RecordKey::Dag { top: id }]);
-        for (node, state) in (0..).zip(&run.nodes) {
-            if *state != Node::default() {
-                self.dirty.insert(RecordKey::Node { top: id, node });
-            }
-        }
-        self.runs.insert(id, run);
-        self.agenda.add(Item::Review { run: id });
-    }
-
     fn drawn(&mut self, id: u32) {
         self.meta.next_id = id + 1;
         self.dirty.insert(RecordKey::Meta);
@@ -271,133 +346,6 @@ impl Queue {
         self.workspaces.insert(top, workspace.clone());
     }
 
-    fn node_started(&mut self, run: u32, node: u32, cluster: Option<u32>) {
-        let state = &mut self.run_mut(run).nodes[node as usize];
-        state.attempts += 1;
-        state.cluster = cluster;
-        self.set_node(run, node, NodeState::Running);
-        if self.is_study(run, node) {
-            self.run_mut(run).studies.entry(node).or_default();
-            self.agenda.add(Item::Tune { run, node });
-        }
-    }
-
-    fn node_ended(&mut self, run: u32, node: u32, end: &NodeEnd) {
-        match end {
-            NodeEnd::Done => {
-                self.set_node(run, node, NodeState::Done);
-                let dag = Arc::clone(&self.run_mut(run).dag);
-                for child in &dag.nodes[node as usize].children {
-                    let left = &mut self.run_mut(run).parents_left[*child as usize];
-                    *left -= 1;
-                    if *left == 0 {
-                        self.agenda.add(Item::Start { run, node: *child });
-                    }
-                }
-            }
-            NodeEnd::Failed { reason } => {
-                self.set_node(
-                    run,
-                    node,
-                    NodeState::Failed {
-                        reason: reason.clone(),
-                    },
-                );
-            }
-        }
-        self.agenda.add(Item::Close { run });
-    }
-
-    fn nodes_reset(&mut self, run: u32, nodes: &[u32]) {
-        for node in nodes {
-            self.set_node(run, *node, NodeState::Waiting);
-            let entry = self.run_mut(run);
-            if entry.parents_left[*node as usize] == 0 {
-                self.agenda.add(Item::Start { run, node: *node });
-            }
-            let study = self.run_mut(run).studies.get_mut(node);
-            let forgiven = study.map(Study::forgive).unwrap_or_default();
-            let trial = |trial| RecordKey::Trial {
-                top: run,
-                node: *node,
-                trial,
-            };
-            self.dirty.extend(forgiven.into_iter().map(trial));
-        }
-    }
-
-    fn set_node(&mut self, run: u32, node: u32, state: NodeState) {
-        let entry = self.run_mut(run);
-        let old = std::mem::replace(&mut entry.nodes[node as usize].state, state.clone());
-        *entry.counts.of(&old) -= 1;
-        *entry.counts.of(&state) += 1;
-        self.dirty.insert(RecordKey::Node { top: run, node });
-    }
-
-    fn set_run(&mut self, run: u32, state: RunState) {
-        self.run_mut(run).state = state;
-        self.dirty.insert(RecordKey::Run { top: run });
-        self.agenda.add(Item::Review { run });
-    }
-
-    fn set_asking(&mut self, run: u32, node: u32, asking: Asking) {
-        if let Some(study) = self.run_mut(run).studies.get_mut(&node) {
-            study.asking = asking;
-        }
-    }
-
-    fn trial_added(&mut self, run: u32, node: u32, params: &Params) {
-        let entry = self.run_mut(run);
-        let cluster = entry.nodes[node as usize]
-            .cluster
-            .expect("a running study has a cluster");
-        let study = entry
-            .studies
-            .get_mut(&node)
-            .expect("a running study node has a study");
-        let trial =
-            u32::try_from(study.trials.len()).expect("a study has at most TRIALS_MAX trials");
-        study.trials.push(Trial {
-            params: params.clone(),
-            state: TrialState::Pending,
-        });
-        self.dirty.insert(RecordKey::Trial {
-            top: run,
-            node,
-            trial,
-        });
-        self.dirty.insert(RecordKey::Cluster { top: run, cluster });
-        let grown = self
-            .clusters
-            .get_mut(&cluster)
-            .expect("a study's cluster lives with its run");
-        grown.count += 1;
-        grown.tally.idle += 1;
-        self.jobs_live += 1;
-        self.place(cluster);
-        self.agenda.add_match();
-    }
-
-    fn trial_ended(&mut self, run: u32, node: u32, number: u32, end: &TrialEnd) {
-        let study = self
-            .run_mut(run)
-            .studies
-            .get_mut(&node)
-            .expect("the trial's study exists");
-        study.trials[number as usize].state = match end {
-            TrialEnd::Value(value) => TrialState::Value(*value),
-            TrialEnd::Failed { reason } => TrialState::Failed {
-                reason: reason.clone(),
-            },
-        };
-        self.dirty.insert(RecordKey::Trial {
-            top: run,
-            node,
-            trial: number,
-        });
-        self.agenda.add(Item::Tune { run, node });
-    }
-
     fn job_claimed(
         &mut self,
         now: Now,
@@ -409,7 +357,11 @@ impl Queue {
     ) {
         self.meta.next_claim = claim.serial + 1;
         self.dirty.insert(RecordKey::Meta);
-        self.touch(job).attempts += 1;
+        let proc = self.touch(job);
+        proc.attempts += 1;
+        proc.past.first_claimed_ms.get_or_insert(now.wall_ms);
+        proc.past.claimed_ms = Some(now.wall_ms);
+        proc.past.executing_ms = None;
         let gpus = gpus.to_vec();
         let worker = worker.clone();
         let state = ProcState::Running {
@@ -451,11 +403,15 @@ impl Queue {
         };
         self.worker_entry(now, &worker).carves.insert(claim, carve);
         self.slot_changed(&worker);
+        self.limit_time(now, job);
     }
 
-    fn job_started(&mut self, job: JobId) {
-        if let ProcState::Running { phase, .. } = &mut self.touch(job).state {
+    fn job_started(&mut self, now: Now, job: JobId) {
+        let proc = self.touch(job);
+        if let ProcState::Running { phase, .. } = &mut proc.state {
             *phase = Phase::Executing;
+            proc.past.executing_ms.get_or_insert(now.wall_ms);
+            self.limit_time(now, job);
         }
     }
 
@@ -471,32 +427,43 @@ impl Queue {
     }
 
     fn job_requeued(&mut self, now: Now, job: JobId, cause: &Requeue) {
-        self.vacate(job);
+        match cause {
+            Requeue::Retry { .. } => self.vacate(job),
+            Requeue::Fault { .. }
+            | Requeue::LeaseExpired { .. }
+            | Requeue::Lost { .. }
+            | Requeue::Vacated { .. } => self.evicted(now, job),
+        }
         let proc = self.touch(job);
         match cause {
             Requeue::Fault { worker, .. } => {
                 proc.faulted_on.push(worker.clone());
                 self.worker_faulted(now, worker);
             }
-            Requeue::Retry { .. } => proc.retries += 1,
+            Requeue::Retry { report, .. } => {
+                proc.retries += 1;
+                proc.past.completions += 1;
+                proc.past.exit = Some(report.ended.clone());
+            }
             Requeue::LeaseExpired { .. } | Requeue::Lost { .. } | Requeue::Vacated { .. } => {}
         }
         self.set_job(now, job, ProcState::Idle);
     }
 
     /// A job that ended and whose files could not be written goes on with them; any other runs
-    /// anew.
+    /// anew, one that is held by its policy for how it ended too.
     fn job_released(&mut self, now: Now, job: JobId) {
         let proc = self.touch(job);
         proc.faulted_on.clear();
         let state = match &proc.state {
             ProcState::Held {
                 ending: Some(ending),
+                code,
                 ..
-            } => ProcState::Landing {
+            } if ending.hold.as_ref().is_none_or(|hold| hold.code != *code) => ProcState::Landing {
                 ending: ending.clone(),
             },
-            ProcState::Held { ending: None, .. }
+            ProcState::Held { .. }
             | ProcState::Idle
             | ProcState::Running { .. }
             | ProcState::Landing { .. }
@@ -507,21 +474,25 @@ impl Queue {
     }
 
     fn add_outputs(&mut self, job: JobId, ending: &Ending) {
-        if ending.failure.is_some() {
+        if ending.failure.is_some() || ending.hold.is_some() {
             return;
         }
         let files = self.landing_files(job, &ending.report);
-        let top = self.clusters[&job.cluster].top();
+        let home = self.home(self.clusters[&job.cluster].top());
+        self.add_files(home, files.iter().map(|(path, blob)| (path, blob)));
+    }
+
+    fn add_files<'a>(&mut self, home: u32, files: impl Iterator<Item = (&'a String, &'a Blob)>) {
         let workspace = self
             .workspaces
-            .get_mut(&top)
+            .get_mut(&home)
             .expect("each submission has a workspace");
         for (path, blob) in files {
             self.dirty.insert(RecordKey::File {
-                top,
+                top: home,
                 path: path.clone(),
             });
-            workspace.files.insert(path, blob);
+            workspace.files.insert(path.clone(), *blob);
         }
     }
 
@@ -548,16 +519,33 @@ impl Queue {
     /// Changes a job's state, with everything that counts states.
     fn set_job(&mut self, now: Now, job: JobId, state: ProcState) {
         let proc = self.touch(job);
-        proc.since_ms = now.wall_ms;
+        let since_ms = std::mem::replace(&mut proc.since_ms, now.wall_ms);
         let ended = state.is_final();
         let idle = state == ProcState::Idle;
+        let watched = match &state {
+            ProcState::Idle | ProcState::Running { .. } | ProcState::Held { .. } => true,
+            ProcState::Landing { .. } | ProcState::Completed { .. } | ProcState::Removed { .. } => {
+                false
+            }
+        };
+        if idle {
+            proc.filled = None;
+        }
         let old = std::mem::replace(&mut proc.state, state.clone());
+        if let ProcState::Running { worker, .. } = &old {
+            proc.past.claimed_for_ms += now.wall_ms.saturating_sub(since_ms);
+            proc.past.worker = Some(worker.clone());
+            self.watch.forget(job);
+        }
         let cluster = self
             .clusters
             .get_mut(&job.cluster)
             .expect("touched just now");
-        *cluster.tally.of(&old) -= 1;
-        *cluster.tally.of(&state) += 1;
+        cluster.tally.remove(&old);
+        cluster.tally.add(&state);
+        if watched && cluster.watching != Watching::Nothing {
+            self.agenda.add(Item::Policy { job });
+        }
         if idle {
             cluster.idle.insert(job.proc);
             self.agenda.add_match();
@@ -571,6 +559,14 @@ impl Queue {
             }
         }
         self.place(job.cluster);
+    }
+
+    /// A job that runs loses its claim before its end.
+    fn evicted(&mut self, now: Now, job: JobId) {
+        self.vacate(job);
+        if self.touched(job).is_some_and(|proc| proc.claim().is_some()) {
+            self.touch(job).past.vacated_ms = Some(now.wall_ms);
+        }
     }
 
     /// The slot of a job's claim stays taken until the worker says that it stopped.

@@ -7,6 +7,7 @@ use dags::dag::Dag;
 use dags::submit::{Macros, Submit};
 use proto::nouns::{Blob, JobId, Subject, ToManager, WorkerName};
 
+use crate::run::ScriptKind;
 use crate::study::Params;
 use crate::workspace::Delivery;
 
@@ -38,10 +39,35 @@ pub enum Command {
         job: JobId,
         result: Result<(), String>,
     },
+    /// A script of a node ended.
+    ScriptEnded {
+        run: u32,
+        node: u32,
+        kind: ScriptKind,
+        attempt: u32,
+        end: ScriptEnd,
+    },
+    /// The DAG of a sub-DAG node, or everything that is wrong with it.
+    Loaded {
+        run: u32,
+        node: u32,
+        dag: Result<Loaded, String>,
+    },
+    /// The files that were there, by path as they were asked for; of directories each file in them.
+    Collected {
+        run: u32,
+        node: u32,
+        files: Result<BTreeMap<String, Blob>, String>,
+    },
     Act {
         act: Act,
         subject: Subject,
         reason: String,
+    },
+    /// What is asked of a DAG run.
+    Steer {
+        run: u32,
+        request: Steer,
     },
     /// No new work for this worker, or work again.
     Drain {
@@ -52,14 +78,56 @@ pub enum Command {
     Tick,
 }
 
+/// How a script ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptEnd {
+    Exited(i32),
+    Signaled(i32),
+    /// Why it could not be started.
+    NotStarted(String),
+}
+
+/// A sub-DAG, read and checked.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub dag: Arc<Dag>,
+    /// Of the texts it was made from.
+    pub digest: String,
+}
+
+/// What people ask of DAG runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steer {
+    /// Start nothing new; what runs goes on, with its POST scripts.
+    Halt,
+    /// Go on: from a halt, or with everything that is not done of a run that ended.
+    Resume,
+    /// Run nodes that failed again, with what waits behind them: those named, or all.
+    Retry { nodes: Vec<String> },
+    /// Run nodes again, done or not, with all their descendants.
+    Rerun { from: Vec<String> },
+    /// From now on at most this much at a time.
+    Throttle(ThrottleChange),
+}
+
+/// New limits of a run; `None` leaves one as it is, 0 is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThrottleChange {
+    pub max_jobs: Option<u32>,
+    pub max_idle: Option<u32>,
+    pub max_pre: Option<u32>,
+    pub max_post: Option<u32>,
+    pub max_hold: Option<u32>,
+    /// Limits of categories, by name.
+    pub categories: BTreeMap<String, u32>,
+}
+
 /// What people do to jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Hold,
     Release,
     Remove,
-    /// Run again what failed of a DAG run.
-    Retry,
 }
 
 /// Whether a worker takes work.
@@ -89,9 +157,16 @@ pub struct NewRun {
     pub owner: String,
     pub dag: Arc<Dag>,
     pub digest: String,
+    /// The submitter's values of the variables that the DAG asks for (`ENV GET`).
+    pub environment: BTreeMap<String, String>,
+    /// A run that ended, of which it takes over what is the same and done.
+    pub continues: Option<u32>,
     pub directory: String,
     pub delivery: Delivery,
     pub files: BTreeMap<String, Blob>,
+    /// Digests of the sub-DAGs whose texts came along, by file and by what its paths are relative
+    /// to: those of [`Loaded`]. Known where it continues an earlier run.
+    pub subdags: BTreeMap<(String, String), String>,
 }
 
 /// What a command that was carried out says.
@@ -101,7 +176,7 @@ pub enum Reply {
     Submitted {
         id: u32,
     },
-    /// Jobs that changed.
+    /// Jobs, or nodes of a DAG run, that changed.
     Acted {
         changed: u64,
     },
@@ -126,6 +201,24 @@ pub enum Refusal {
     },
     #[error("the queue holds {jobs} jobs, and takes no more than {limit} (queue_jobs_max)")]
     QueueFull { jobs: u64, limit: u64 },
+    #[error("DAG run {run} has no node `{node}`{}", meant(.likely.as_deref()))]
+    UnknownNode {
+        run: u32,
+        node: String,
+        likely: Option<String>,
+    },
+    #[error("DAG run {run} has no category `{category}`{}", meant(.likely.as_deref()))]
+    UnknownCategory {
+        run: u32,
+        category: String,
+        likely: Option<String>,
+    },
+    #[error("DAG run {run} cannot be {act}: {reason}")]
+    NotNow {
+        run: u32,
+        act: &'static str,
+        reason: String,
+    },
     #[error("the description cannot be queued: {reason}")]
     Invalid { reason: String },
     #[error("session {session} does not speak for worker {worker}: {reason}")]
@@ -134,4 +227,10 @@ pub enum Refusal {
         session: u64,
         reason: String,
     },
+}
+
+fn meant(likely: Option<&str>) -> String {
+    likely.map_or(String::new(), |likely| {
+        format!("; did you mean `{likely}`?")
+    })
 }

@@ -2,11 +2,17 @@
 
 mod act;
 mod lease;
+pub(crate) mod node;
+mod policy;
 mod report;
+mod run;
+mod script;
 mod session;
+mod start;
 mod submit;
 mod trial;
 
+pub(crate) use run::not_done;
 pub(crate) use trial::params_json;
 
 use proto::nouns::{JobId, Now, ToWorker, VacateReason};
@@ -33,12 +39,12 @@ pub(crate) struct Decision {
 pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decision, Refusal> {
     match command {
         Command::SubmitCluster(new) => submit::cluster(queue, now, *new),
-        Command::SubmitRun(new) => submit::run(queue, *new),
+        Command::SubmitRun(new) => run::submit(queue, now, *new),
         Command::Session {
             worker,
             session,
             message,
-        } => session::message(queue, &worker, session, message),
+        } => session::message(queue, now, &worker, session, message),
         Command::Disconnected { worker, session } => {
             Ok(session::disconnected(queue, worker, session))
         }
@@ -49,6 +55,16 @@ pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decisi
             points,
         } => Ok(trial::suggested(queue, run, node, first, points)),
         Command::Landed { job, result } => Ok(report::landed(queue, job, result)),
+        Command::ScriptEnded {
+            run,
+            node,
+            kind,
+            attempt,
+            end,
+        } => Ok(script::ended(queue, now, (run, node, kind), attempt, end)),
+        Command::Loaded { run, node, dag } => Ok(run::loaded(queue, now, run, node, dag)),
+        Command::Collected { run, node, files } => Ok(run::collected(queue, now, run, node, files)),
+        Command::Steer { run, request } => run::steer(queue, run, request),
         Command::Act {
             act,
             subject,
@@ -65,7 +81,21 @@ pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decisi
             };
             Ok(Decision::new(vec![Event::WorkerDrained { worker, drain }]).reply(reply))
         }
-        Command::Tick => Ok(lease::expire(queue, now)),
+        Command::Tick => {
+            let mut decision = lease::expire(queue, now);
+            decision.events.extend(queue.scripts_due(now));
+            let requeued = |event: &Event| {
+                let Event::JobRequeued { job, .. } = event else {
+                    return None;
+                };
+                Some(*job)
+            };
+            let taken = decision.events.iter().filter_map(requeued).collect();
+            let (events, effects) = queue.policies_due(now, taken);
+            decision.events.extend(events);
+            decision.effects.extend(effects);
+            Ok(decision)
+        }
     }
 }
 
@@ -126,7 +156,7 @@ impl Queue {
     /// somebody to mend it.
     pub(crate) fn unfit(&self, job: JobId, code: HoldCode, reason: String) -> Event {
         match self.clusters.get(&job.cluster).and_then(Cluster::node) {
-            Some(_) => Event::JobRemoved { job, reason },
+            Some(_) => Event::JobUnfit { job, reason },
             None => Event::JobHeld { job, code, reason },
         }
     }

@@ -1,14 +1,16 @@
 //! What happened. Events are decided, then applied; nothing else changes the queue.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use dags::dag::Dag;
-use proto::nouns::{ClaimId, JobId, Offer, Report, WorkerName};
+use dags::dag::Throttles;
+use dags::submit::JobSpec;
+use proto::nouns::{Blob, ClaimId, JobId, Offer, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
-use crate::command::DrainState;
-use crate::job::{Cluster, HoldCode};
+use crate::command::{DrainState, ScriptEnd};
+use crate::job::{Cluster, HoldCode, PolicyHold};
 use crate::pool::OfferAds;
+use crate::run::{Cut, Halt, Run, ScriptKind};
 use crate::study::Params;
 use crate::workspace::Workspace;
 
@@ -20,18 +22,44 @@ pub enum Event {
         workspace: Option<Workspace>,
         key: Option<String>,
     },
-    RunQueued {
-        id: u32,
-        owner: String,
-        dag: Arc<Dag>,
-        digest: String,
-        workspace: Workspace,
-        key: String,
+    RunQueued(Box<QueuedRun>),
+    /// The node's PRE script is to run.
+    NodePre {
+        run: u32,
+        node: u32,
+    },
+    /// The PRE script ended, and the node may start; or, with `always_run_post`, its POST script.
+    NodeReady {
+        run: u32,
+        node: u32,
+    },
+    /// What the node needs before it can start is being fetched.
+    NodePreparing {
+        run: u32,
+        node: u32,
     },
     NodeStarted {
         run: u32,
         node: u32,
-        cluster: Option<u32>,
+        works: Works,
+    },
+    /// The node's jobs are over, and its POST script is to run.
+    NodePost {
+        run: u32,
+        node: u32,
+    },
+    /// What a part of the node returned: its PRE script, or its jobs.
+    NodeReturned {
+        run: u32,
+        node: u32,
+        part: Part,
+        code: i32,
+    },
+    /// The node failed and is tried again, all of it.
+    NodeRetried {
+        run: u32,
+        node: u32,
+        reason: String,
     },
     NodeEnded {
         run: u32,
@@ -43,19 +71,42 @@ pub enum Event {
         run: u32,
         nodes: Vec<u32>,
     },
-    /// The nodes wait again.
+    /// Somebody asked for the nodes: they wait again, as if for the first time.
     NodesReset {
         run: u32,
         nodes: Vec<u32>,
+        subdags: Subdags,
     },
+    /// A run that ended goes on.
     RunResumed {
         run: u32,
     },
-    RunEnded {
+    RunHalted {
+        run: u32,
+        halt: Halt,
+    },
+    RunThrottled {
+        run: u32,
+        throttles: Throttles,
+        limits: Vec<Option<u32>>,
+    },
+    /// The run's provisioner is ready.
+    RunProvisioned {
         run: u32,
     },
-    RunRemoved {
+    /// Nothing more starts but the FINAL node; what was under way is stopped.
+    RunCut {
         run: u32,
+        cut: Cut,
+    },
+    RunEnded {
+        run: u32,
+        outcome: Outcome,
+    },
+    /// Files of the workspace, new or changed.
+    FilesAdded {
+        home: u32,
+        files: BTreeMap<String, Blob>,
     },
     /// A proc joins the study's cluster.
     TrialAdded {
@@ -75,6 +126,8 @@ pub enum Event {
         worker: WorkerName,
         gpus: Vec<String>,
         taken: Taken,
+        /// The job as it runs there, where its description takes something from the machine.
+        filled: Option<Box<JobSpec>>,
     },
     JobStarted {
         job: JobId,
@@ -84,6 +137,8 @@ pub enum Event {
         job: JobId,
         report: Box<Report>,
         failure: Option<String>,
+        /// It is held when its files are where they belong.
+        hold: Option<PolicyHold>,
         lands: Lands,
     },
     JobCompleted {
@@ -106,11 +161,57 @@ pub enum Event {
         job: JobId,
         reason: String,
     },
+    /// A job of a node is removed because it cannot be run as it is.
+    JobUnfit {
+        job: JobId,
+        reason: String,
+    },
     WorkerDrained {
         worker: WorkerName,
         drain: DrainState,
     },
     Soft(Soft),
+}
+
+/// A run as it joins the queue.
+#[derive(Clone, Debug)]
+pub struct QueuedRun {
+    pub run: Run,
+    /// Nothing for a sub-DAG: it works in that of its parent.
+    pub workspace: Option<Workspace>,
+    pub key: Option<String>,
+}
+
+/// What a node's start put into the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Works {
+    Nothing,
+    Cluster(u32),
+    Subrun(u32),
+}
+
+/// A part of a node that returns a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Pre,
+    Jobs,
+}
+
+/// What becomes of the sub-DAGs of nodes that run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subdags {
+    /// They go on from what is done.
+    Resume,
+    /// They begin anew.
+    Anew,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Completed,
+    Failed { exit: u8 },
+    Removed,
 }
 
 /// A change that leaves no record: a restart learns it anew.
@@ -150,6 +251,12 @@ pub enum Soft {
         worker: WorkerName,
         claim: ClaimId,
     },
+    /// The policies of jobs were looked at.
+    PoliciesLooked {
+        next: LookNext,
+    },
+    /// The jobs whose time was up until now were dealt with.
+    DurationsLooked,
     /// The pause of a worker that could not start jobs is over.
     WorkerResumed {
         worker: WorkerName,
@@ -165,6 +272,35 @@ pub enum Soft {
     JobProgress {
         job: JobId,
         lines: Vec<String>,
+    },
+    ScriptStarted {
+        run: u32,
+        node: u32,
+        kind: ScriptKind,
+    },
+    /// As many of its kind run as may.
+    ScriptWaits {
+        run: u32,
+        node: u32,
+        kind: ScriptKind,
+    },
+    /// It runs again at this time of the monotonic clock.
+    ScriptDeferred {
+        run: u32,
+        node: u32,
+        kind: ScriptKind,
+        until_mono_ms: u64,
+    },
+    ScriptDue {
+        run: u32,
+        node: u32,
+        kind: ScriptKind,
+    },
+    ScriptEnded {
+        run: u32,
+        node: u32,
+        kind: ScriptKind,
+        end: ScriptEnd,
     },
 }
 
@@ -183,7 +319,7 @@ pub enum TrialEnd {
 }
 
 /// Why a running job is idle again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Requeue {
     /// Nothing was heard of its claim for a whole lease.
     LeaseExpired { worker: WorkerName },
@@ -194,7 +330,10 @@ pub enum Requeue {
     /// The worker could not start it.
     Fault { worker: WorkerName, reason: String },
     /// It failed and may be retried.
-    Retry { failure: String },
+    Retry {
+        failure: String,
+        report: Box<Report>,
+    },
 }
 
 /// Whether a reported job has files to be written before it is completed.
@@ -202,6 +341,15 @@ pub enum Requeue {
 pub enum Lands {
     Files,
     Nothing,
+}
+
+/// Where the next look at the policies of jobs begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookNext {
+    /// At this job, in the next turn.
+    Job(JobId),
+    /// At the first, when it is time again.
+    Later,
 }
 
 /// What a claim takes from its worker.
@@ -216,3 +364,45 @@ pub struct Taken {
 /// The parsed ads of an offer.
 #[derive(Clone, Debug)]
 pub struct Ads(pub(crate) OfferAds);
+
+// === impl Event ===
+
+impl Event {
+    /// The job that it is about, if it is about one.
+    pub(crate) fn job(&self) -> Option<JobId> {
+        match self {
+            Event::JobClaimed { job, .. }
+            | Event::JobStarted { job }
+            | Event::JobReported { job, .. }
+            | Event::JobCompleted { job, .. }
+            | Event::JobRequeued { job, .. }
+            | Event::JobHeld { job, .. }
+            | Event::JobReleased { job }
+            | Event::JobRemoved { job, .. }
+            | Event::JobUnfit { job, .. } => Some(*job),
+            Event::ClusterQueued { .. }
+            | Event::RunQueued(_)
+            | Event::NodePre { .. }
+            | Event::NodeReady { .. }
+            | Event::NodePreparing { .. }
+            | Event::NodeStarted { .. }
+            | Event::NodePost { .. }
+            | Event::NodeReturned { .. }
+            | Event::NodeRetried { .. }
+            | Event::NodeEnded { .. }
+            | Event::NodesFutile { .. }
+            | Event::NodesReset { .. }
+            | Event::RunResumed { .. }
+            | Event::RunHalted { .. }
+            | Event::RunThrottled { .. }
+            | Event::RunProvisioned { .. }
+            | Event::RunCut { .. }
+            | Event::RunEnded { .. }
+            | Event::FilesAdded { .. }
+            | Event::TrialAdded { .. }
+            | Event::TrialEnded { .. }
+            | Event::WorkerDrained { .. }
+            | Event::Soft(_) => None,
+        }
+    }
+}

@@ -100,7 +100,7 @@ impl Queue {
             summary,
             ..Why::default()
         };
-        let spec = match self.spec(cluster, job.proc) {
+        let spec = match self.whole_spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => {
                 return why("W108", format!("its description does not expand: {reason}"));

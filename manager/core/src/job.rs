@@ -3,15 +3,17 @@
 //! A cluster of a million idle procs is one record: a proc gets a [`Proc`] of its own when
 //! something happens to it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dags::dag::NodeKind;
 use dags::submit::{Items, JobSpec, Macros, Submit};
-use proto::nouns::{ClaimId, JobId, Report, WorkerName};
+use proto::nouns::{ClaimId, Ended, JobId, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Taken;
+use crate::policy::Watching;
 use crate::queue::{Place, Queue};
 
 /// A cluster: jobs from one submit description under one set of macros.
@@ -53,6 +55,20 @@ pub struct Cluster {
     /// Its entry among the waiting.
     #[serde(skip)]
     pub(crate) placed: Option<Place>,
+    /// Whether its jobs may have a user log.
+    #[serde(skip)]
+    pub(crate) logs: Logs,
+    /// What is looked at while its jobs wait, run or are held.
+    #[serde(skip)]
+    pub(crate) watching: Watching,
+}
+
+/// Whether a description names a user log: what says no is believed, what says perhaps is expanded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Logs {
+    #[default]
+    Never,
+    Perhaps,
 }
 
 /// Where a cluster comes from.
@@ -78,6 +94,43 @@ pub struct Proc {
     pub retries: u32,
     /// Workers that could not start it, once for each time. Others are preferred.
     pub faulted_on: Vec<WorkerName>,
+    /// Whether it was removed because it cannot be run as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfit: bool,
+    /// What it did until now.
+    #[serde(default)]
+    pub past: Past,
+    /// The job as it was matched, where its description takes something from the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled: Option<Box<JobSpec>>,
+}
+
+/// What a proc's ad tells of earlier attempts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    /// Times that its program ran to an end.
+    pub completions: u32,
+    pub holds: u32,
+    /// When it was first claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_claimed_ms: Option<u64>,
+    /// When it was claimed the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_ms: Option<u64>,
+    /// When its program started in that attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executing_ms: Option<u64>,
+    /// How long it had claims, all attempts together, less the one under way.
+    pub claimed_for_ms: u64,
+    /// Where it ran the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerName>,
+    /// When it last lost a claim before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vacated_ms: Option<u64>,
+    /// How its program ended the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Ended>,
 }
 
 /// HTCondor's job states, with what is known in each.
@@ -124,12 +177,26 @@ pub struct Ending {
     pub report: Report,
     /// Why it counts as failed; nothing if it succeeded.
     pub failure: Option<String>,
+    /// It is held when its files are where they belong, instead of completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<PolicyHold>,
+}
+
+/// A hold that a job's own policy asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyHold {
+    pub code: HoldCode,
+    pub reason: String,
 }
 
 /// HTCondor's hold codes, those that occur here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HoldCode {
     UserRequest,
+    /// `on_exit_hold` or `periodic_hold` is true; with its subcode.
+    JobPolicy(i32),
+    /// A policy has no value, or a `$$(…)` of the description has none on the machine.
+    JobPolicyUndefined,
     FailedToCreateProcess,
     TransferOutput,
     TransferInput,
@@ -137,6 +204,10 @@ pub enum HoldCode {
     SubmittedOnHold,
     /// Too many workers could not start it.
     WorkerFaults,
+    /// `allowed_job_duration` is over.
+    JobDuration,
+    /// `allowed_execute_duration` is over.
+    ExecuteDuration,
 }
 
 /// How many procs of a cluster are in which state.
@@ -146,6 +217,8 @@ pub struct Tally {
     pub running: u32,
     pub held: u32,
     pub completed: u32,
+    /// Of the completed.
+    pub failed: u32,
     pub removed: u32,
 }
 
@@ -208,6 +281,19 @@ impl Cluster {
         )
     }
 
+    /// The job as it was matched, where that is more than its description.
+    pub(crate) fn filled(&self, proc: u32) -> Option<&JobSpec> {
+        self.procs.get(&proc)?.filled.as_deref()
+    }
+
+    /// The proc's row of items.
+    pub(crate) fn row(&self, proc: u32) -> &[String] {
+        match &self.items {
+            Some(items) => items.row(proc),
+            None => &[],
+        }
+    }
+
     /// Rebuilds what is derived from the records.
     pub(crate) fn derive(&mut self) {
         self.tally = Tally {
@@ -217,7 +303,7 @@ impl Cluster {
         self.idle.clear();
         for (number, proc) in &self.procs {
             self.tally.idle -= 1;
-            *self.tally.of(&proc.state) += 1;
+            self.tally.add(&proc.state);
             if proc.state == ProcState::Idle {
                 self.idle.insert(*number);
             }
@@ -241,6 +327,10 @@ fn trial_seed(study: &str, trial: u32) -> u32 {
 // === impl Proc ===
 
 impl Proc {
+    pub(crate) fn is_removed(&self) -> bool {
+        matches!(self.state, ProcState::Removed { .. })
+    }
+
     pub(crate) fn fresh(since_ms: u64) -> Proc {
         Proc {
             state: ProcState::Idle,
@@ -248,6 +338,9 @@ impl Proc {
             attempts: 0,
             retries: 0,
             faulted_on: Vec::new(),
+            past: Past::default(),
+            filled: None,
+            unfit: false,
         }
     }
 
@@ -312,6 +405,18 @@ impl ProcState {
         }
     }
 
+    /// 1 for a job that completed and failed.
+    fn failed(&self) -> u32 {
+        match self {
+            ProcState::Completed { ending } => u32::from(ending.failure.is_some()),
+            ProcState::Idle
+            | ProcState::Running { .. }
+            | ProcState::Landing { .. }
+            | ProcState::Held { .. }
+            | ProcState::Removed { .. } => 0,
+        }
+    }
+
     /// Whether it will never change again.
     pub fn is_final(&self) -> bool {
         matches!(
@@ -328,11 +433,31 @@ impl HoldCode {
     pub fn number(self) -> i32 {
         match self {
             HoldCode::UserRequest => 1,
+            HoldCode::JobPolicy(_) => 3,
+            HoldCode::JobPolicyUndefined => 5,
             HoldCode::FailedToCreateProcess => 6,
             HoldCode::TransferOutput => 12,
             HoldCode::TransferInput => 13,
             HoldCode::SubmittedOnHold => 15,
             HoldCode::WorkerFaults => 21,
+            HoldCode::JobDuration => 46,
+            HoldCode::ExecuteDuration => 47,
+        }
+    }
+
+    /// HTCondor's `HoldReasonSubCode`.
+    pub fn subcode(self) -> i32 {
+        match self {
+            HoldCode::JobPolicy(subcode) => subcode,
+            HoldCode::UserRequest
+            | HoldCode::JobPolicyUndefined
+            | HoldCode::FailedToCreateProcess
+            | HoldCode::TransferOutput
+            | HoldCode::TransferInput
+            | HoldCode::SubmittedOnHold
+            | HoldCode::WorkerFaults
+            | HoldCode::JobDuration
+            | HoldCode::ExecuteDuration => 0,
         }
     }
 }
@@ -340,7 +465,17 @@ impl HoldCode {
 // === impl Tally ===
 
 impl Tally {
-    pub(crate) fn of(&mut self, state: &ProcState) -> &mut u32 {
+    pub(crate) fn add(&mut self, state: &ProcState) {
+        *self.of(state) += 1;
+        self.failed += state.failed();
+    }
+
+    pub(crate) fn remove(&mut self, state: &ProcState) {
+        *self.of(state) -= 1;
+        self.failed -= state.failed();
+    }
+
+    fn of(&mut self, state: &ProcState) -> &mut u32 {
         match state {
             ProcState::Idle => &mut self.idle,
             ProcState::Running { .. } | ProcState::Landing { .. } => &mut self.running,
@@ -377,27 +512,33 @@ impl Queue {
                     .runs
                     .get(&run)
                     .expect("a run outlives the clusters of its nodes");
-                run.dag.submit_of(node)
+                let submit = run.dag.submit_of(node);
+                submit.expect("nodes with jobs have a description")
             }
         }
     }
 
-    /// The job's specification, expanded anew.
+    /// The job's specification: as it was matched, or expanded anew. Its ad is not whole.
     ///
     /// # Errors
     /// What is wrong with the description under the job's macros, in words.
     pub fn spec(&self, cluster: &Cluster, proc: u32) -> Result<JobSpec, String> {
-        let mut macros = cluster.macros.clone();
-        if let Source::Study { run, node } = cluster.source {
-            self.trial_macros(run, node, proc, &mut macros);
+        if let Some(filled) = cluster.filled(proc) {
+            return Ok(filled.clone());
         }
-        let row = match &cluster.items {
-            Some(items) => items.row(proc),
-            None => &[],
-        };
+        let macros = self.macros_of(cluster, proc);
         self.submit_of(cluster)
-            .expand(&macros, cluster.id, proc, row)
+            .expand(&macros, cluster.id, proc, cluster.row(proc))
             .map_err(|diagnostics| diagnostics.to_string())
+    }
+
+    /// The macros that a job's description is expanded with.
+    pub(crate) fn macros_of<'a>(&self, cluster: &'a Cluster, proc: u32) -> Cow<'a, Macros> {
+        let mut macros = Cow::Borrowed(&cluster.macros);
+        if let Source::Study { run, node } = cluster.source {
+            self.trial_macros(run, node, proc, macros.to_mut());
+        }
+        macros
     }
 
     fn trial_macros(&self, run: u32, node: u32, trial: u32, macros: &mut Macros) {

@@ -1,18 +1,19 @@
 //! What people may watch: each event in one line, with the names that they gave.
 
+use dags::NodeKind;
 use proto::nouns::{Ended, JobId, Now};
 
 use crate::event::{Event, Lands, NodeEnd, Requeue, Soft, TrialEnd};
 use crate::job::Cluster;
 use crate::queue::Queue;
-use crate::run::RunState;
+use crate::run::{Cut, Halt, Run, RunState};
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub at_ms: u64,
     pub kind: RowKind,
-    /// The cluster or DAG run that it concerns; 0 for workers.
+    /// The cluster or DAG run that it concerns, of a sub-DAG the run it belongs to; 0 for workers.
     pub top: u32,
     pub job: Option<JobId>,
     pub node: Option<String>,
@@ -130,38 +131,53 @@ impl Queue {
                 Some(line.of_top(RowKind::Submitted, cluster.id, text))
             }
             Event::ClusterQueued { .. } => None,
-            Event::RunQueued { id, dag, .. } => {
-                let text = format!("{} submitted: {} nodes", dag.file, dag.nodes.len());
-                Some(line.of_top(RowKind::Submitted, *id, text))
+            Event::RunQueued(queued) => Some(line.run_queued(&queued.run)),
+            Event::NodePre { run, node } => {
+                Some(line.of_node(RowKind::NodeStarted, *run, *node, "runs its PRE script"))
             }
-            Event::NodeStarted { run, node, .. } => {
-                Some(line.of_node(RowKind::NodeStarted, *run, *node, "started"))
+            Event::NodeStarted { run, node, .. } => line.node_started(*run, *node),
+            Event::NodePost { run, node } => {
+                Some(line.of_node(RowKind::Progress, *run, *node, "runs its POST script"))
             }
-            Event::NodeEnded {
-                run,
-                node,
-                end: NodeEnd::Done,
-            } => Some(line.node_done(*run, *node)),
-            Event::NodeEnded {
-                run,
-                node,
-                end: NodeEnd::Failed { reason },
-            } => {
-                let text = format!("failed: {reason}");
-                Some(line.of_node(RowKind::NodeFailed, *run, *node, &text))
+            Event::NodePreparing { .. } | Event::NodeReady { .. } | Event::NodeReturned { .. } => {
+                None
             }
+            Event::NodeRetried { run, node, reason } => {
+                let text = format!("is tried again: {reason}");
+                Some(line.of_node(RowKind::NodeReset, *run, *node, &text))
+            }
+            Event::NodeEnded { run, node, end } => line.node_ended(*run, *node, end),
             Event::NodesFutile { run, nodes } => {
-                let text = format!("{} will not run: an ancestor failed", nodes_of(nodes.len()));
-                Some(line.of_top(RowKind::NodeFailed, *run, text))
+                let nodes = line.named(*run, nodes);
+                let text = format!("{} will not run: an ancestor failed", nodes_of(nodes));
+                (nodes > 0).then(|| line.of_top(RowKind::NodeFailed, *run, text))
             }
-            Event::NodesReset { run, nodes } => {
-                let text = format!("to run again: {}", nodes_of(nodes.len()));
+            Event::NodesReset { run, nodes, .. } => {
+                let text = format!("to run again: {}", nodes_of(line.named(*run, nodes)));
                 Some(line.of_top(RowKind::NodeReset, *run, text))
             }
             Event::RunResumed { run } => {
                 Some(line.of_top(RowKind::RunResumed, *run, format!("DAG run {run} resumed")))
             }
-            Event::RunEnded { run } | Event::RunRemoved { run } => Some(line.run_ended(*run)),
+            Event::RunHalted { run, halt } => {
+                let text = match halt {
+                    Halt::Open => format!("DAG run {run} goes on"),
+                    Halt::Halted => format!("DAG run {run} is halted"),
+                    Halt::Held => format!("DAG run {run} is held"),
+                };
+                Some(line.of_top(RowKind::RunResumed, *run, text))
+            }
+            Event::RunThrottled { run, .. } => {
+                let text = format!("DAG run {run} has new limits");
+                Some(line.of_top(RowKind::Progress, *run, text))
+            }
+            Event::RunProvisioned { run } => {
+                let text = format!("the provisioner of DAG run {run} is ready");
+                Some(line.of_top(RowKind::Progress, *run, text))
+            }
+            Event::RunCut { run, cut } => Some(line.run_cut(*run, cut)),
+            Event::RunEnded { run, .. } => Some(line.run_ended(*run)),
+            Event::FilesAdded { .. } => None,
             Event::TrialAdded { run, node, params } => Some(line.trial_added(*run, *node, params)),
             Event::TrialEnded {
                 run,
@@ -196,7 +212,7 @@ impl Queue {
                 Some(line.of_job(RowKind::Held, *job, &format!("is held: {reason}")))
             }
             Event::JobReleased { job } => Some(line.of_job(RowKind::Released, *job, "is released")),
-            Event::JobRemoved { job, reason } => {
+            Event::JobRemoved { job, reason } | Event::JobUnfit { job, reason } => {
                 Some(line.of_job(RowKind::Removed, *job, &format!("is removed: {reason}")))
             }
             Event::WorkerDrained { worker, drain } => {
@@ -223,7 +239,7 @@ impl Line<'_> {
         Row {
             at_ms,
             kind,
-            top,
+            top: self.queue.home(top),
             job: None,
             node: None,
             trial: None,
@@ -233,10 +249,10 @@ impl Line<'_> {
     }
 
     fn of_node(&self, kind: RowKind, run: u32, node: u32, text: &str) -> Row {
-        let name = self.queue.runs[&run].node_name(node);
+        let name = self.queue.full_name(run, node);
         let text = format!("{name} {text}");
         Row {
-            node: Some(name.to_owned()),
+            node: Some(name),
             ..self.of_top(kind, run, text)
         }
     }
@@ -249,7 +265,7 @@ impl Line<'_> {
         let trial = matches!(cluster.source, crate::job::Source::Study { .. }).then_some(job.proc);
         let node = cluster
             .node()
-            .map(|(run, node)| self.queue.runs[&run].node_name(node).to_owned());
+            .map(|(run, node)| self.queue.full_name(run, node));
         let name = match (&node, trial) {
             (Some(node), Some(trial)) => format!("{node} trial {trial}"),
             (Some(node), None) if cluster.count == 1 => node.clone(),
@@ -279,6 +295,61 @@ impl Line<'_> {
         self.of_job(kind, job, "runs")
     }
 
+    fn run_queued(&self, run: &Run) -> Row {
+        let nodes = nodes_of(run.counts().total() as usize);
+        let text = match run.parent {
+            None => format!("{} submitted: {nodes}", run.dag.file),
+            Some((parent, node)) => {
+                let node = self.queue.runs[&parent].node_name(node);
+                format!(
+                    "{} started for node {node} of DAG run {parent}: {nodes}",
+                    run.dag.file
+                )
+            }
+        };
+        self.of_top(RowKind::Submitted, run.id, text)
+    }
+
+    /// A node that runs nothing by itself says so only when it is done.
+    fn node_started(&self, run: u32, node: u32) -> Option<Row> {
+        match self.queue.runs[&run].dag.nodes[node as usize].kind {
+            NodeKind::Join | NodeKind::Noop => None,
+            NodeKind::Job { .. } | NodeKind::Study { .. } | NodeKind::Subdag { .. } => {
+                Some(self.of_node(RowKind::NodeStarted, run, node, "started"))
+            }
+        }
+    }
+
+    fn node_ended(&self, run: u32, node: u32, end: &NodeEnd) -> Option<Row> {
+        if self.queue.runs[&run].dag.nodes[node as usize].kind == NodeKind::Join {
+            return None;
+        }
+        Some(match end {
+            NodeEnd::Done => self.node_done(run, node),
+            NodeEnd::Failed { reason } => {
+                self.of_node(RowKind::NodeFailed, run, node, &format!("failed: {reason}"))
+            }
+        })
+    }
+
+    /// How many of these nodes people know.
+    fn named(&self, run: u32, nodes: &[u32]) -> usize {
+        let dag = &self.queue.runs[&run].dag;
+        let join = |node: &&u32| dag.nodes[**node as usize].kind == NodeKind::Join;
+        nodes.iter().filter(|node| !join(node)).count()
+    }
+
+    fn run_cut(&self, run: u32, cut: &Cut) -> Row {
+        let text = match cut {
+            Cut::Aborted { node, exit } => {
+                let node = self.queue.runs[&run].node_name(*node);
+                format!("DAG run {run} is aborted by node {node}: exit code {exit}")
+            }
+            Cut::Removed { reason } => format!("DAG run {run} is removed: {reason}"),
+        };
+        self.of_top(RowKind::Progress, run, text)
+    }
+
     fn node_done(&self, run: u32, node: u32) -> Row {
         let entry = &self.queue.runs[&run];
         let text = match (entry.best_of(node), entry.dag.study_of(node)) {
@@ -303,7 +374,12 @@ impl Line<'_> {
             "DAG run {run} {state}: {} nodes done, {} failed, {} futile",
             counts.done, counts.failed, counts.futile
         );
-        self.of_top(RowKind::RunEnded, run, text)
+        // Who watches a run waits for its own end, not for those of its sub-DAGs.
+        let kind = match entry.parent {
+            None => RowKind::RunEnded,
+            Some(_) => RowKind::Progress,
+        };
+        self.of_top(kind, run, text)
     }
 
     fn trial_added(&self, run: u32, node: u32, params: &crate::study::Params) -> Row {
@@ -384,8 +460,15 @@ impl Line<'_> {
             | Soft::WorkerHeard { .. }
             | Soft::ClaimEnded { .. }
             | Soft::WorkerResumed { .. }
+            | Soft::PoliciesLooked { .. }
+            | Soft::DurationsLooked
             | Soft::StudyAsked { .. }
-            | Soft::StudyAnswered { .. } => return None,
+            | Soft::StudyAnswered { .. }
+            | Soft::ScriptStarted { .. }
+            | Soft::ScriptWaits { .. }
+            | Soft::ScriptDeferred { .. }
+            | Soft::ScriptDue { .. }
+            | Soft::ScriptEnded { .. } => return None,
         };
         Some(self.of_top(RowKind::Worker, 0, text))
     }
@@ -399,7 +482,7 @@ fn why(cause: &Requeue) -> String {
         Requeue::Fault { worker, reason } => {
             format!("worker {worker} could not start it: {reason}")
         }
-        Requeue::Retry { failure } => format!("it {failure} and may be retried"),
+        Requeue::Retry { failure, .. } => format!("it {failure} and may be retried"),
     }
 }
 
@@ -441,6 +524,21 @@ pub fn exit_of(ended: &Ended) -> (Option<i32>, Option<i32>) {
         Ended::Exited(code) => (Some(*code), None),
         Ended::Signaled(signal) => (None, Some(*signal)),
         Ended::Vacated | Ended::NotStarted { .. } => (None, None),
+    }
+}
+
+impl Queue {
+    /// A node as people know it: `outer/inner` in a sub-DAG.
+    pub fn full_name(&self, run: u32, node: u32) -> String {
+        let mut name = self.runs[&run].node_name(node).to_owned();
+        let mut above = self.runs[&run].parent;
+        while let Some((run, node)) = above {
+            if !self.runs[&run].is_late(node) {
+                name = format!("{}/{name}", self.runs[&run].node_name(node));
+            }
+            above = self.runs[&run].parent;
+        }
+        name
     }
 }
 

@@ -15,8 +15,11 @@
 #![deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 #![forbid(unsafe_code)]
 
+mod ad;
 mod agenda;
 mod apply;
+mod carry;
+mod chronicle;
 mod command;
 mod decide;
 mod effect;
@@ -26,24 +29,34 @@ mod job;
 mod journal;
 mod negotiator;
 mod order;
+mod plan;
+mod policy;
 mod pool;
 mod queue;
 mod record;
 mod run;
 mod study;
 pub mod user_log;
+mod waits;
 mod workspace;
 
-pub use command::{Act, Command, DrainState, NewCluster, NewRun, Refusal, Reply};
-pub use effect::{Effect, Landing, Question};
-pub use event::{Event, Lands, NodeEnd, Requeue, Soft, Taken, TrialEnd};
+pub use command::{
+    Act, Command, DrainState, Loaded, NewCluster, NewRun, Refusal, Reply, ScriptEnd, Steer,
+    ThrottleChange,
+};
+pub use effect::{CollectOrder, Effect, Landing, LoadOrder, Question, ScriptOrder, Write, Writing};
+pub use event::{
+    Event, Lands, LookNext, NodeEnd, Outcome, Part, QueuedRun, Requeue, Soft, Subdags, Taken,
+    TrialEnd, Works,
+};
 pub use explain::{ClauseCount, Why};
-pub use job::{Cluster, Ending, HoldCode, Phase, Proc, ProcState, Source, Tally};
+pub use job::{Cluster, Ending, HoldCode, Past, Phase, PolicyHold, Proc, ProcState, Source, Tally};
 pub use journal::{Row, RowKind, exit_of};
-pub use order::declared_outputs;
+pub use order::{declared_outputs, input_paths};
+pub use plan::{Plan, PlanKind, Planned};
 pub use pool::{Carve, Pool, Worker};
 pub use queue::{Limits, Queue, Step, WakeReason};
 pub use record::{Changes, RecordKey, RestoreError};
-pub use run::{Node, NodeCounts, NodeState, Run, RunState};
+pub use run::{Cut, Halt, Node, NodeCounts, NodeState, Run, RunState, ScriptKind};
 pub use study::{Params, Study, Trial, TrialState};
 pub use workspace::{Delivery, Workspace};

@@ -85,7 +85,7 @@ impl Queue {
     }
 
     fn place_job(&self, now: Now, cluster: &Cluster, job: JobId) -> Placed {
-        let spec = match self.spec(cluster, job.proc) {
+        let spec = match self.whole_spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => return Placed::Unfit(HoldCode::FailedToCreateProcess, reason),
         };
@@ -95,7 +95,15 @@ impl Queue {
             return Placed::Nowhere;
         };
         let gpus = choose_gpus(now, worker, &ad, spec.request_gpus).unwrap_or_default();
-        if let Err((code, reason)) = self.order(job, &gpus) {
+        let filled = match spec.is_open() {
+            true => match spec.filled(&ad, &worker.carved(&spec, &gpus)) {
+                Ok(filled) => Some(Box::new(filled)),
+                Err(reason) => return Placed::Unfit(HoldCode::JobPolicyUndefined, reason),
+            },
+            false => None,
+        };
+        let runs = filled.as_deref().unwrap_or(&spec);
+        if let Err((code, reason)) = self.order_of(job, runs, &gpus) {
             return Placed::Unfit(code, reason);
         }
         let claim = ClaimId {
@@ -114,6 +122,7 @@ impl Queue {
             worker: name.clone(),
             gpus,
             taken,
+            filled,
         })
     }
 
@@ -160,32 +169,6 @@ impl Queue {
                 .then_with(|| a.2.cmp(&b.2))
         })?;
         Some((best.2.0.1, best.3))
-    }
-
-    /// The job's ad as slots see it.
-    pub fn job_ad(&self, cluster: &Cluster, job: JobId, spec: &JobSpec) -> ClassAd {
-        let mut ad = spec.ad.clone();
-        ad.insert("ClusterId", i64::from(job.cluster));
-        ad.insert("ProcId", i64::from(job.proc));
-        ad.insert("Owner", cluster.owner.as_str());
-        ad.insert("QDate", integer(cluster.submitted_ms / 1000));
-        if let Some(proc) = cluster.proc(job.proc) {
-            ad.insert("JobStatus", proc.state.number());
-            ad.insert("NumJobStarts", i64::from(proc.attempts));
-        }
-        if let Some(requirements) = &spec.requirements {
-            ad.insert("Requirements", requirements.clone());
-        } else if !ad.contains("Requirements") {
-            ad.insert("Requirements", true);
-        }
-        if let Some(rank) = &spec.rank {
-            ad.insert("Rank", rank.clone());
-        }
-        if let Some((run, node)) = cluster.node() {
-            ad.insert("DAGManJobId", i64::from(run));
-            ad.insert("DAGNodeName", self.runs[&run].node_name(node));
-        }
-        ad
     }
 }
 

@@ -74,14 +74,24 @@ impl Queue {
                 ..
             }
             | Event::ClusterQueued { .. }
-            | Event::RunQueued { .. }
+            | Event::RunQueued(_)
+            | Event::NodePre { .. }
+            | Event::NodeReady { .. }
+            | Event::NodePreparing { .. }
             | Event::NodeStarted { .. }
+            | Event::NodePost { .. }
+            | Event::NodeReturned { .. }
+            | Event::NodeRetried { .. }
             | Event::NodeEnded { .. }
             | Event::NodesFutile { .. }
             | Event::NodesReset { .. }
             | Event::RunResumed { .. }
+            | Event::RunHalted { .. }
+            | Event::RunThrottled { .. }
+            | Event::RunProvisioned { .. }
+            | Event::RunCut { .. }
             | Event::RunEnded { .. }
-            | Event::RunRemoved { .. }
+            | Event::FilesAdded { .. }
             | Event::TrialAdded { .. }
             | Event::TrialEnded { .. }
             | Event::JobStarted { .. }
@@ -89,6 +99,7 @@ impl Queue {
             | Event::JobRequeued { .. }
             | Event::JobHeld { .. }
             | Event::JobRemoved { .. }
+            | Event::JobUnfit { .. }
             | Event::WorkerDrained { .. }
             | Event::Soft(_) => Vec::new(),
         }
@@ -99,14 +110,28 @@ impl Queue {
     /// # Errors
     /// Why there is none: the description does not expand, or an input is not there.
     pub(crate) fn order(&self, job: JobId, gpus: &[String]) -> Result<WorkOrder, Unfit> {
-        let (cluster, proc) = self.job(job).expect("orders are made for jobs that exist");
+        let (cluster, _) = self.job(job).expect("orders are made for jobs that exist");
         let spec = self
             .spec(cluster, job.proc)
             .map_err(|reason| (HoldCode::FailedToCreateProcess, reason))?;
+        self.order_of(job, &spec, gpus)
+    }
+
+    /// The order for a job that runs by this specification.
+    ///
+    /// # Errors
+    /// An input is not there.
+    pub(crate) fn order_of(
+        &self,
+        job: JobId,
+        spec: &JobSpec,
+        gpus: &[String],
+    ) -> Result<WorkOrder, Unfit> {
+        let (cluster, proc) = self.job(job).expect("orders are made for jobs that exist");
         let mut staging = Staging {
             queue: self,
             cluster,
-            spec: &spec,
+            spec,
             inputs: BTreeMap::new(),
         };
         let program = staging.program()?;
@@ -132,15 +157,15 @@ impl Queue {
             program,
             inputs: inputs.map(|(path, blob)| Input { path, blob }).collect(),
             stdin,
-            outputs: outputs(&spec)?,
+            outputs: outputs(spec)?,
             cpus: spec.request_cpus,
             memory_mib: spec.request_memory_mib,
             gpus: gpus.to_vec(),
             params: self.params(cluster, job.proc),
             kill_signal: signal(&spec.kill_signal),
             kill_grace_ms: self.limits().kill_grace_ms,
-            arguments: spec.arguments,
-            environment: spec.environment,
+            arguments: spec.arguments.clone(),
+            environment: spec.environment.clone(),
         })
     }
 
@@ -158,10 +183,10 @@ impl Queue {
 
     /// The `best.json` of the study among a node's parents.
     fn best_above(&self, run: u32, node: u32) -> Option<Vec<u8>> {
-        let parents = &self.runs.get(&run)?.dag.nodes[node as usize].parents;
+        let parents = self.runs.get(&run)?.dag.parents_of(node);
         parents
-            .iter()
-            .find_map(|parent| self.best_json(run, *parent))
+            .into_iter()
+            .find_map(|parent| self.best_json(run, parent))
     }
 
     /// Where each file of a report goes: the path in the workspace, and what belongs there.
@@ -194,7 +219,11 @@ impl Queue {
         let ProcState::Landing { ending } = &proc.state else {
             return None;
         };
-        let directory = self.workspaces.get(&cluster.top())?.directory.clone();
+        let directory = self
+            .workspaces
+            .get(&self.home(cluster.top()))?
+            .directory
+            .clone();
         let files = self.landing_files(job, &ending.report);
         Some(Effect::Land(Box::new(Landing {
             job,
@@ -261,7 +290,7 @@ impl Staging<'_> {
     }
 
     fn workspace(&self) -> &Workspace {
-        &self.queue.workspaces[&self.cluster.top()]
+        &self.queue.workspaces[&self.queue.home(self.cluster.top())]
     }
 
     fn best_file(&self) -> Option<(String, Blob)> {
@@ -342,6 +371,23 @@ fn activate(claim: ClaimId, order: WorkOrder) -> ToWorker {
         claim,
         order: Box::new(order),
     }
+}
+
+/// The files that a job takes as input, as the workspace calls them. `dir` is its node's.
+pub fn input_paths(dir: &str, spec: &JobSpec) -> Vec<String> {
+    let base = join_path(dir, &spec.initial_dir);
+    let staged = spec.universe == Universe::Vanilla
+        && spec.transfer_executable == TransferExecutable::Staged;
+    let executable = staged.then_some(&spec.executable);
+    let paths = spec
+        .transfer_input
+        .iter()
+        .chain(&spec.stdin)
+        .chain(executable);
+    paths
+        .filter(|path| *path != BEST_FILE && *path != "/dev/null")
+        .map(|path| join_path(&base, path))
+        .collect()
 }
 
 /// The files that a node's jobs are known to make, as the workspace will call them; nothing for a

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use classad::ClassAd;
+use dags::submit::JobSpec;
 use proto::nouns::{ClaimId, JobId, Offer, WorkerName};
 
 /// Every worker that claims may name.
@@ -170,6 +171,23 @@ impl Worker {
         }
         self.slot = ad;
         self.free = free;
+    }
+
+    /// The ad of the dynamic slot that a job gets here: what `$$(…)` is filled in from.
+    pub(crate) fn carved(&self, spec: &JobSpec, gpus: &[String]) -> ClassAd {
+        let mut ad = self.slot.clone();
+        ad.insert("SlotType", "Dynamic");
+        ad.insert("DynamicSlot", true);
+        ad.insert("PartitionableSlot", false);
+        ad.insert("State", "Claimed");
+        ad.insert("Cpus", i64::from(spec.request_cpus.max(1)));
+        ad.insert("Memory", integer(spec.request_memory_mib));
+        ad.insert("Disk", integer(spec.request_disk_kib));
+        ad.insert("GPUs", integer(gpus.len() as u64));
+        if !gpus.is_empty() {
+            ad.insert("AssignedGPUs", gpus.join(",").as_str());
+        }
+        ad
     }
 
     /// HTCondor's form: a list of references to nested ads, one for each device that is free.

@@ -3,20 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dags::submit::Macros;
+use dags::submit::{Macros, Placement};
 use proto::nouns::{JobId, Now, WorkerName};
 
 use crate::agenda::Agenda;
+use crate::chronicle::Chronicle;
 use crate::command::{Command, Refusal, Reply};
 use crate::decide;
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::job::{Cluster, Proc, Source};
 use crate::journal::Row;
+use crate::policy::{Watch, Watching};
 use crate::pool::{Carve, Pool, Worker};
 use crate::record::{Meta, RecordKey, RestoreError};
-use crate::run::Run;
+use crate::run::{Run, ScriptPhase};
 use crate::workspace::Workspace;
+
+/// Bytes of the names of a node's parents in its jobs' ads; more are left out.
+const PARENT_NAMES_BYTES_MAX: usize = 2_048;
+/// Rows of the journal after which a turn ends, although there is more to do. A turn is one batch of
+/// the store, and sled keeps what a batch replaced until the batch is done: batches of thousands
+/// cost kilobytes for each record.
+const TURN_ROWS_MAX: usize = 256;
+/// Items of the agenda that one turn works off: of those that come to nothing there are no rows.
+const TURN_ITEMS_MAX: usize = 2_048;
 
 /// Everything the manager knows about work and workers.
 #[derive(Clone, Debug)]
@@ -37,6 +48,10 @@ pub struct Queue {
     pub(crate) dirty: BTreeSet<RecordKey>,
     /// Jobs that are not final, all clusters together.
     pub(crate) jobs_live: u64,
+    /// What is to be written for people at the end of the turn.
+    pub(crate) chronicle: Chronicle,
+    /// What the policies of jobs wait for.
+    pub(crate) watch: Watch,
 }
 
 /// A cluster's place among the waiting: higher priority first, then the longer remaining way; among
@@ -57,6 +72,8 @@ pub struct Limits {
     pub faults_max: u32,
     /// How long a job that was asked to end may take.
     pub kill_grace_ms: u64,
+    /// How often the periodic policies of jobs are looked at.
+    pub policy_interval_ms: u64,
 }
 
 /// What one command did.
@@ -78,12 +95,27 @@ pub enum WakeReason {
     Pause {
         worker: WorkerName,
     },
+    /// A script that was deferred is to run again.
+    Script {
+        run: u32,
+        node: u32,
+    },
+    /// A file that tells of a run is out of date.
+    Papers {
+        run: u32,
+    },
+    /// The time of a job is up, or policies are to be looked at.
+    Policies,
+    /// There is more to do than one turn does.
+    Unfinished,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum WakeKind {
-    Lease,
-    Pause,
+enum Wake<'a> {
+    Lease(&'a WorkerName),
+    Pause(&'a WorkerName),
+    Script(u32, u32),
+    Papers(u32),
 }
 
 // === impl Queue ===
@@ -108,6 +140,8 @@ impl Queue {
             waiting: BTreeSet::new(),
             dirty: BTreeSet::from([RecordKey::Meta]),
             jobs_live: 0,
+            chronicle: Chronicle::default(),
+            watch: Watch::default(),
         }
     }
 
@@ -132,7 +166,7 @@ impl Queue {
     }
 
     /// Ends a turn: matches what is idle with what is free, once for all the commands of the turn,
-    /// and works off what follows from that.
+    /// and works off what follows from that. Then come the files that tell people of the turn.
     pub fn finish_turn(&mut self, now: Now) -> Step {
         let mut step = Step {
             reply: Ok(Reply::Done),
@@ -143,6 +177,7 @@ impl Queue {
             self.negotiate(now, &mut step);
             self.settle(now, &mut step);
         }
+        step.effects.extend(self.publish(now));
         step
     }
 
@@ -155,7 +190,9 @@ impl Queue {
             effects: Vec::new(),
         };
         let (events, effects) = decide::recovery(self);
+        self.take_up(now);
         self.carry_out(now, events, &mut step);
+        self.watch.arm(now, self.limits.policy_interval_ms);
         step.effects.extend(effects);
         self.agenda.everything(self.runs.keys().copied());
         self.settle(now, &mut step);
@@ -164,18 +201,42 @@ impl Queue {
 
     /// When to send [`Command::Tick`], on the monotonic clock, and why.
     pub fn next_deadline(&self) -> Option<(u64, WakeReason)> {
+        if self.agenda.is_open() {
+            return Some((0, WakeReason::Unfinished));
+        }
         let wakes = self.pool.workers.iter().flat_map(|(name, worker)| {
             let claims = worker.carves.values().map(Carve::expires_mono_ms).min();
             let silent = worker.heard_mono_ms.saturating_add(self.limits.lease_ms);
-            let lease = (claims.unwrap_or(silent), WakeKind::Lease, name);
+            let lease = (claims.unwrap_or(silent), Wake::Lease(name));
             let paused = worker.paused_until_mono_ms;
-            std::iter::once(lease).chain(paused.map(|until| (until, WakeKind::Pause, name)))
+            std::iter::once(lease).chain(paused.map(|until| (until, Wake::Pause(name))))
         });
-        let (at, kind, worker) = wakes.min()?;
-        let worker = worker.clone();
-        let reason = match kind {
-            WakeKind::Lease => WakeReason::Lease { worker },
-            WakeKind::Pause => WakeReason::Pause { worker },
+        let scripts = self.runs.iter().flat_map(|(&run, entry)| {
+            let deferred = move |(&(_, node), phase): (&(_, u32), &ScriptPhase)| match phase {
+                ScriptPhase::Deferred { until_mono_ms } => {
+                    Some((*until_mono_ms, Wake::Script(run, node)))
+                }
+                ScriptPhase::Running | ScriptPhase::Waiting => None,
+            };
+            entry.scripts.iter().filter_map(deferred)
+        });
+        let papers = self.papers_due().map(|(at, run)| (at, Wake::Papers(run)));
+        let policies = self.watch.deadline();
+        let Some((at, wake)) = wakes.chain(scripts).chain(papers).min() else {
+            return policies;
+        };
+        if let Some(policies) = policies.filter(|(due, _)| *due < at) {
+            return Some(policies);
+        }
+        let reason = match wake {
+            Wake::Lease(worker) => WakeReason::Lease {
+                worker: worker.clone(),
+            },
+            Wake::Pause(worker) => WakeReason::Pause {
+                worker: worker.clone(),
+            },
+            Wake::Script(run, node) => WakeReason::Script { run, node },
+            Wake::Papers(run) => WakeReason::Papers { run },
         };
         Some((at, reason))
     }
@@ -212,19 +273,42 @@ impl Queue {
     /// Applies events one by one, and collects what they mean to watchers and to the shell.
     pub(crate) fn carry_out(&mut self, now: Now, events: Vec<Event>, step: &mut Step) {
         for event in events {
+            let before = self.before(&event);
             self.apply(now, &event);
             step.rows.extend(self.row(now, &event));
             step.effects.extend(self.effects_of(&event));
+            self.tell(now, &event, &before);
         }
     }
 
-    /// Works the agenda off.
+    /// Works the agenda off. What is left when a turn has grown too long is for the next one, so
+    /// that nobody waits for the whole of a large DAG.
     fn settle(&mut self, now: Now, step: &mut Step) {
-        while let Some(item) = self.agenda.pop() {
+        let mut items = 0;
+        while step.rows.len() < TURN_ROWS_MAX
+            && items < TURN_ITEMS_MAX
+            && let Some(item) = self.agenda.pop()
+        {
+            items += 1;
             let (events, effects) = self.follow(now, item);
             self.carry_out(now, events, step);
             step.effects.extend(effects);
         }
+    }
+
+    /// Whether a cluster or DAG run `top` is `id`, or a sub-DAG of it at any depth.
+    pub fn is_of(&self, top: u32, id: u32) -> bool {
+        let above = |top: &u32| {
+            let (parent, _) = self.runs.get(top)?.parent?;
+            Some(parent)
+        };
+        std::iter::successors(Some(top), above).any(|top| top == id)
+    }
+
+    /// The run whose workspace a cluster or DAG run works in: itself, or, of a sub-DAG, the one at
+    /// the top.
+    pub fn home(&self, top: u32) -> u32 {
+        self.runs.get(&top).map_or(top, |run| run.home)
     }
 
     /// Rebuilds what is derived from the records.
@@ -268,9 +352,14 @@ impl Queue {
                 .map(Arc::new),
         };
         let precedence = self.precedence(cluster);
+        let logs = self.logs(cluster);
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
         cluster.items = items;
         cluster.precedence = precedence;
+        cluster.logs = logs;
+        let watching = self.watching(&self.clusters[&id]);
+        let cluster = self.clusters.get_mut(&id).expect("it was just read");
+        cluster.watching = watching;
         self.place(id);
     }
 
@@ -282,6 +371,11 @@ impl Queue {
             .expect("only clusters that are there are placed");
         if let Some(old) = cluster.placed.take() {
             self.waiting.remove(&old);
+        }
+        if cluster.watching != Watching::Nothing && cluster.live() > 0 {
+            self.watch.clusters.insert(id);
+        } else {
+            self.watch.clusters.remove(&id);
         }
         if cluster.tally.idle > 0 {
             let started = match cluster.source {
@@ -296,14 +390,14 @@ impl Queue {
 
     fn precedence(&self, cluster: &Cluster) -> (i64, u32) {
         let Some((run, node)) = cluster.node() else {
-            let priority = self.spec_priority(cluster);
-            return (priority, 0);
+            return (self.spec_priority(cluster), 0);
         };
-        let dag = &self.runs[&run].dag;
-        (
-            dag.nodes[node as usize].priority,
-            dag.path_len[node as usize],
-        )
+        let run = &self.runs[&run];
+        let priority = match run.priority_of(node) {
+            0 => self.spec_priority(cluster),
+            priority => priority,
+        };
+        (priority, run.dag.path_len[node as usize])
     }
 
     fn spec_priority(&self, cluster: &Cluster) -> i64 {
@@ -343,14 +437,43 @@ impl Queue {
         cluster.procs.get_mut(&job.proc).expect("it was just made")
     }
 
-    /// The macros a node's jobs see: its own, `RETRY`, and `best.*` of the studies among its
-    /// parents.
+    /// The macros a node's jobs see: those of the run, its own, what DAGMan gives, and `best.*` of
+    /// the studies among its parents.
     pub(crate) fn node_macros(&self, run: u32, node: u32) -> Macros {
         let run = &self.runs[&run];
-        let mut macros = run.dag.nodes[node as usize].macros();
-        macros.insert("RETRY", run.nodes[node as usize].attempts);
-        for parent in &run.dag.nodes[node as usize].parents {
-            let Some((number, value, trial)) = run.best_of(*parent) else {
+        let (written, record) = (&run.dag.nodes[node as usize], &run.nodes[node as usize]);
+        let parents = run.dag.parents_of(node);
+        let mut macros = Macros::new();
+        for (name, value) in &run.given {
+            macros.insert_before(name, value);
+        }
+        for own in written.macros().iter() {
+            match own.placement {
+                Placement::Before => macros.insert_before(&own.name, &own.value),
+                Placement::After => macros.insert(&own.name, &own.value),
+            }
+        }
+        let priority = run.priority_of(node);
+        if priority != 0 {
+            // As DAGMan has it, over what the description says.
+            macros.insert("priority", priority);
+        }
+        let names = parents.iter().map(|parent| run.node_name(*parent));
+        let names = names.collect::<Vec<_>>().join(",");
+        macros.insert("RETRY", record.retries);
+        macros.insert("DAG_STATUS", run.dag_status());
+        macros.insert("FAILED_COUNT", run.counts().failed);
+        macros.insert("DAGManJobId", run.id);
+        macros.insert("DAG_PARENT_NAMES", &names);
+        let text = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        macros.insert("My.DAGNodeName", text(&written.name));
+        macros.insert("My.DAGManJobId", run.id);
+        macros.insert("My.DAGManNodeRetry", record.retries);
+        if names.len() <= PARENT_NAMES_BYTES_MAX {
+            macros.insert("My.DAGParentNodeNames", text(&names));
+        }
+        for parent in parents {
+            let Some((number, value, trial)) = run.best_of(parent) else {
                 continue;
             };
             for (name, param) in &trial.params {

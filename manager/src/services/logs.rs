@@ -135,7 +135,12 @@ fn source_of(queue: &Queue, wanted: Wanted) -> Source {
                 claim: *claim,
             })
         }
-        ProcState::Landing { ending } | ProcState::Completed { ending } => {
+        ProcState::Landing { ending }
+        | ProcState::Completed { ending }
+        | ProcState::Held {
+            ending: Some(ending),
+            ..
+        } => {
             let blob: Option<Blob> = match wanted.stream {
                 LogStream::Stdout => ending.report.stdout,
                 LogStream::Stderr => ending.report.stderr,
@@ -146,7 +151,7 @@ fn source_of(queue: &Queue, wanted: Wanted) -> Source {
             )
         }
         ProcState::Removed { .. } => Source::Blob(Digest(*blake3::hash(b"").as_bytes())),
-        ProcState::Idle | ProcState::Held { .. } => Source::Nowhere,
+        ProcState::Idle | ProcState::Held { ending: None, .. } => Source::Nowhere,
     }
 }
 

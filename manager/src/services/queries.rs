@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use manager_core::{Cluster, ProcState, Queue, RunState, Why};
+use manager_core::{Cluster, NodeState, ProcState, Queue, Run, RunState, Why};
 use proto::convert::{Malformed, parse};
 use proto::nouns::{JobId, Now, Subject};
 use proto::wire::{
@@ -13,6 +13,9 @@ use tonic::Status;
 
 use super::rows;
 use crate::settings::JOBS_MAX;
+
+/// Sentences about nodes in one answer.
+const HINTS_MAX: usize = 50;
 
 /// A checked `JobsRequest`.
 pub(super) struct JobsWanted {
@@ -66,8 +69,20 @@ pub(super) fn jobs(queue: &Queue, wanted: &JobsWanted) -> JobsReply {
             reply.unknown.push(text.clone());
         }
     }
+    // A DAG run stands for its sub-DAGs, too.
+    let whole = wanted
+        .subjects
+        .iter()
+        .filter_map(|(_, subject)| match subject {
+            Subject::Job(_) => None,
+            Subject::Whole(id) => Some(*id),
+        });
+    let runs: BTreeSet<u32> = whole
+        .flat_map(|id| queue.family(id).map(|run| run.id))
+        .collect();
     let named = |job: JobId, top: u32| {
         wanted.subjects.is_empty()
+            || runs.contains(&top)
             || wanted.subjects.iter().any(|(_, subject)| match subject {
                 Subject::Job(named) => *named == job,
                 Subject::Whole(id) => *id == job.cluster || *id == top,
@@ -207,7 +222,7 @@ pub(super) fn why(queue: &Queue, now: Now, subject: Subject) -> Option<WhyReply>
         Subject::Job(job) => job,
         Subject::Whole(id) => match (first_open(queue, id), queue.runs().get(&id)) {
             (Some(job), _) => job,
-            (None, Some(run)) => return Some(why_run(run)),
+            (None, Some(run)) => return Some(why_run(queue, run)),
             (None, None) => JobId {
                 cluster: id,
                 proc: 0,
@@ -245,20 +260,22 @@ pub(super) fn why(queue: &Queue, now: Now, subject: Subject) -> Option<WhyReply>
     })
 }
 
-/// A DAG run none of whose jobs is in the queue.
-fn why_run(run: &manager_core::Run) -> WhyReply {
+/// A DAG run none of whose jobs is in the queue: what failed, and what waits for its turn.
+fn why_run(queue: &Queue, run: &Run) -> WhyReply {
     let counts = run.counts();
-    let failed = (0..)
-        .zip(&run.nodes)
-        .filter_map(|(at, node)| match &node.state {
-            manager_core::NodeState::Failed { reason } => {
-                Some(format!("{}: {reason}", run.node_name(at)))
-            }
-            manager_core::NodeState::Waiting
-            | manager_core::NodeState::Running
-            | manager_core::NodeState::Done
-            | manager_core::NodeState::Futile => None,
-        });
+    let said = (0..).zip(&run.nodes).filter_map(|(at, node)| {
+        let name = run.node_name(at);
+        match &node.state {
+            NodeState::Failed { reason } => Some(format!("{name}: {reason}")),
+            NodeState::Waiting
+            | NodeState::Pre
+            | NodeState::Ready
+            | NodeState::Preparing
+            | NodeState::Running
+            | NodeState::Post => Some(format!("{name} waits: {}", queue.waits(run, at)?)),
+            NodeState::Done | NodeState::Futile => None,
+        }
+    });
     let code = match run.state {
         RunState::Running => "W001",
         RunState::Completed { .. } => "W004",
@@ -278,7 +295,7 @@ fn why_run(run: &manager_core::Run) -> WhyReply {
         status: run.state.name().to_owned(),
         code: code.to_owned(),
         summary,
-        hints: failed.collect(),
+        hints: said.take(HINTS_MAX).collect(),
         ..WhyReply::default()
     }
 }
@@ -289,7 +306,7 @@ fn first_open(queue: &Queue, id: u32) -> Option<JobId> {
         queue
             .clusters()
             .values()
-            .filter(move |cluster| cluster.id == id || cluster.top() == id)
+            .filter(move |cluster| cluster.id == id || queue.is_of(cluster.top(), id))
     };
     let jobs = || {
         clusters().flat_map(|cluster| {
@@ -325,7 +342,7 @@ pub(super) fn outputs(queue: &Queue, subject: Subject) -> Option<OutputsReply> {
     }
     let named = |cluster: &Cluster, proc: u32| match subject {
         Subject::Job(job) => cluster.id == job.cluster && proc == job.proc,
-        Subject::Whole(id) => cluster.id == id || cluster.top() == id,
+        Subject::Whole(id) => cluster.id == id || queue.is_of(cluster.top(), id),
     };
     let mut files = std::collections::BTreeMap::new();
     for cluster in queue.clusters().values() {

@@ -10,16 +10,17 @@ use proto::wire::act_request::Action;
 use proto::wire::queue_server::Queue;
 use proto::wire::{
     ActReply, ActRequest, Acted, DrainReply, DrainRequest, Event, InfoReply, InfoRequest,
-    JobsReply, JobsRequest, LogChunk, LogsRequest, OutputsReply, OutputsRequest, RunsReply,
-    RunsRequest, StudiesReply, StudiesRequest, SubmitReply, SubmitRequest, WatchRequest, WhyReply,
-    WhyRequest, WorkersReply, WorkersRequest,
+    JobsReply, JobsRequest, LogChunk, LogsRequest, OutputsReply, OutputsRequest, PlanReply,
+    PlanRequest, RescueReply, RescueRequest, RunsReply, RunsRequest, SteerReply, SteerRequest,
+    StudiesReply, StudiesRequest, SubmitReply, SubmitRequest, WatchRequest, WhyReply, WhyRequest,
+    WorkersReply, WorkersRequest,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::logs::{Follow, Wanted};
-use super::{Shared, logs, queries, submit, watch};
+use super::{Shared, logs, outputs, queries, steer, submit, watch};
 use crate::address;
 
 /// Pieces of a log that wait for a slow reader.
@@ -63,12 +64,15 @@ impl Queue for QueueService {
 
     async fn runs(&self, request: Request<RunsRequest>) -> Answer<RunsReply> {
         let request = request.into_inner();
-        Ok(Response::new(
-            self.shared
-                .queue
-                .read(move |queue| queries::runs(queue, &request))
-                .await?,
-        ))
+        let reply = self
+            .shared
+            .queue
+            .read(move |queue| queries::runs(queue, &request));
+        let mut reply = reply.await?;
+        for run in &mut reply.runs {
+            run.directory = self.shared.places.as_submitted(&run.directory);
+        }
+        Ok(Response::new(reply))
     }
 
     async fn workers(&self, request: Request<WorkersRequest>) -> Answer<WorkersReply> {
@@ -98,7 +102,6 @@ impl Queue for QueueService {
             Action::Hold => Act::Hold,
             Action::Release => Act::Release,
             Action::Remove => Act::Remove,
-            Action::Retry => Act::Retry,
         };
         let mut acted = Vec::new();
         for id in request.ids {
@@ -111,6 +114,26 @@ impl Queue for QueueService {
             acted.push(acted_of(id, self.shared.queue.carry(command).await?));
         }
         Ok(Response::new(ActReply { acted }))
+    }
+
+    async fn plan(&self, request: Request<PlanRequest>) -> Answer<PlanReply> {
+        let reply = steer::plan(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn steer(&self, request: Request<SteerRequest>) -> Answer<SteerReply> {
+        let reply = steer::steer(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn rescue(&self, request: Request<RescueRequest>) -> Answer<RescueReply> {
+        let run = request.into_inner().run;
+        let now = crate::clock::now();
+        let look = move |queue: &manager_core::Queue| queue.rescue_text(now, run);
+        let text = self.shared.queue.read(look).await?;
+        let absent = || Status::not_found(format!("there is no DAG run {run}"));
+        let text = text.ok_or_else(absent)?;
+        Ok(Response::new(RescueReply { text }))
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Answer<DrainReply> {
@@ -185,11 +208,7 @@ impl Queue for QueueService {
     async fn outputs(&self, request: Request<OutputsRequest>) -> Answer<OutputsReply> {
         let id = request.into_inner().id;
         let subject: Subject = parse("id", &id)?;
-        let reply = self
-            .shared
-            .queue
-            .read(move |queue| queries::outputs(queue, subject))
-            .await?;
+        let reply = outputs::outputs(&self.shared, subject).await?;
         let absent = || Status::not_found(format!("there is no cluster, DAG run or job {id}"));
         Ok(Response::new(reply.ok_or_else(absent)?))
     }
@@ -225,8 +244,13 @@ fn acted_of(id: String, result: Result<Reply, Refusal>) -> Acted {
 pub(super) fn status_of(refusal: &Refusal) -> Status {
     let text = refusal.to_string();
     match refusal {
-        Refusal::Unknown { .. } | Refusal::UnknownWorker { .. } => Status::not_found(text),
-        Refusal::WrongState { .. } | Refusal::Session { .. } => Status::failed_precondition(text),
+        Refusal::Unknown { .. }
+        | Refusal::UnknownWorker { .. }
+        | Refusal::UnknownNode { .. }
+        | Refusal::UnknownCategory { .. } => Status::not_found(text),
+        Refusal::WrongState { .. } | Refusal::NotNow { .. } | Refusal::Session { .. } => {
+            Status::failed_precondition(text)
+        }
         Refusal::QueueFull { .. } => Status::resource_exhausted(text),
         Refusal::Invalid { .. } => Status::invalid_argument(text),
     }

@@ -1,12 +1,15 @@
 //! Rows: how a job, a run, a node, a study or a worker looks to those who ask.
 
-use dags::dag::NodeKind;
+use dags::dag::{NodeKind, Reads, Role};
 use manager_core::{
-    Carve, Cluster, Ending, NodeState, ProcState, Queue, Run, RunState, Study, TrialState, Worker,
-    exit_of,
+    Carve, Cluster, Cut, Ending, Halt, NodeState, ProcState, Queue, Run, RunState, Study,
+    TrialState, Worker, exit_of,
 };
 use proto::nouns::{ClaimId, JobId, Now, WorkerName};
 use proto::wire;
+
+/// Parents of a node that its row names.
+const PARENTS_MAX: usize = 16;
 
 /// Whether rows carry ads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,11 @@ pub(super) fn job(queue: &Queue, cluster: &Cluster, job: JobId, ads: Ads) -> wir
     let proc = cluster
         .proc(job.proc)
         .expect("rows are made of procs that exist");
-    let spec = queue.spec(cluster, job.proc).ok();
+    let spec = match ads {
+        Ads::With => queue.whole_spec(cluster, job.proc),
+        Ads::Without => queue.spec(cluster, job.proc),
+    };
+    let spec = spec.ok();
     let mut row = wire::Job {
         id: job.to_string(),
         owner: cluster.owner.clone(),
@@ -59,6 +66,10 @@ pub(super) fn job(queue: &Queue, cluster: &Cluster, job: JobId, ads: Ads) -> wir
         }
         ProcState::Held { code, reason, .. } => {
             row.hold_code = code.number();
+            let policy = spec.as_ref().map(|spec| &spec.policy);
+            row.held_for_now = policy.is_some_and(|policy| {
+                policy.periodic_release.is_some() || policy.periodic_remove.is_some()
+            });
             row.hold_reason.clone_from(reason);
         }
         ProcState::Removed { reason } => {
@@ -99,14 +110,14 @@ pub(super) fn run(queue: &Queue, run: &Run, nodes: Nodes) -> wire::Run {
     let counts = run.counts();
     let rows = match nodes {
         Nodes::With => (0..)
-            .zip(&run.nodes)
+            .zip(run.dag.named())
             .map(|(at, _)| node(queue, run, at))
             .collect(),
         Nodes::Without => Vec::new(),
     };
     let directory = queue
         .workspaces()
-        .get(&run.id)
+        .get(&run.home)
         .map(|workspace| workspace.directory.clone());
     wire::Run {
         id: run.id,
@@ -116,7 +127,7 @@ pub(super) fn run(queue: &Queue, run: &Run, nodes: Nodes) -> wire::Run {
         submitted_ms: run.submitted_ms,
         ended_ms: run.state.ended_ms(),
         counts: Some(wire::NodeCounts {
-            total: u32::try_from(run.nodes.len()).unwrap_or(u32::MAX),
+            total: counts.total(),
             waiting: counts.waiting,
             running: counts.running,
             done: counts.done,
@@ -126,7 +137,62 @@ pub(super) fn run(queue: &Queue, run: &Run, nodes: Nodes) -> wire::Run {
         nodes: rows,
         digest: run.digest.clone(),
         directory: directory.unwrap_or_default(),
+        parent: run.parent.map_or(0, |(parent, _)| parent),
+        parent_node: run.parent.map_or(String::new(), |(parent, node)| {
+            queue.full_name(parent, node)
+        }),
+        halt: match run.halt {
+            Halt::Open => "Open",
+            Halt::Halted => "Halted",
+            Halt::Held => "Held",
+        }
+        .to_owned(),
+        exit: run.state.exit().map(u32::from),
+        cut: match &run.cut {
+            None => String::new(),
+            Some(Cut::Aborted { node, .. }) => format!("aborted by {}", run.node_name(*node)),
+            Some(Cut::Removed { reason }) if reason.is_empty() => "removed".to_owned(),
+            Some(Cut::Removed { reason }) => format!("removed: {reason}"),
+        },
+        throttles: Some(wire::Throttles {
+            max_jobs: run.throttles.max_jobs,
+            max_idle: run.throttles.max_idle,
+            max_pre: run.throttles.max_pre,
+            max_post: run.throttles.max_post,
+            max_hold: run.throttles.max_hold,
+        }),
+        categories: (0..)
+            .zip(&run.dag.categories)
+            .map(|(at, category)| wire::Category {
+                name: category.name.clone(),
+                limit: run.category_limit(at),
+                busy: run.busy_in(at),
+            })
+            .collect(),
+        attributes: run.dag.attributes.iter().cloned().collect(),
     }
+}
+
+/// The names of a node's parents, the first of them where there are many: thousands of nodes may
+/// have thousands each.
+fn parents(run: &Run, at: u32) -> Vec<String> {
+    let nodes = &run.dag.nodes;
+    let through = |at: &u32| match nodes[*at as usize].kind {
+        NodeKind::Join => nodes[*at as usize].parents.as_slice(),
+        NodeKind::Job { .. }
+        | NodeKind::Study { .. }
+        | NodeKind::Noop
+        | NodeKind::Subdag { .. } => &[],
+    };
+    let written = &nodes[at as usize];
+    let joined = written.parents.iter().flat_map(through);
+    let own = written.parents.iter().chain(&written.weak_parents);
+    let named = own.filter(|at| nodes[**at as usize].kind != NodeKind::Join);
+    named
+        .chain(joined)
+        .take(PARENTS_MAX)
+        .map(|at| run.node_name(*at).to_owned())
+        .collect()
 }
 
 fn node(queue: &Queue, run: &Run, at: u32) -> wire::Node {
@@ -134,13 +200,26 @@ fn node(queue: &Queue, run: &Run, at: u32) -> wire::Node {
     let kind = match written.kind {
         NodeKind::Job { .. } => "job",
         NodeKind::Study { .. } => "study",
-        NodeKind::Noop { .. } => "noop",
+        NodeKind::Noop => "noop",
+        NodeKind::Subdag {
+            reads: Reads::Dag, ..
+        } => "subdag",
+        NodeKind::Subdag {
+            reads: Reads::Submit,
+            ..
+        } => "job",
+        NodeKind::Join => "join",
     };
     let reason = match &record.state {
         NodeState::Failed { reason } => reason.clone(),
-        NodeState::Waiting | NodeState::Running | NodeState::Done | NodeState::Futile => {
-            String::new()
-        }
+        NodeState::Waiting
+        | NodeState::Pre
+        | NodeState::Ready
+        | NodeState::Preparing
+        | NodeState::Running
+        | NodeState::Post
+        | NodeState::Done
+        | NodeState::Futile => String::new(),
     };
     let study = run.studies.get(&at);
     let ended = study.map_or(0, |study| {
@@ -155,14 +234,19 @@ fn node(queue: &Queue, run: &Run, at: u32) -> wire::Node {
         cluster: record.cluster.unwrap_or(0),
         attempts: record.attempts,
         reason,
-        parents: written
-            .parents
-            .iter()
-            .map(|at| run.node_name(*at).to_owned())
-            .collect(),
+        parents: parents(run, at),
         trials_ended: ended,
         trials_total: run.dag.study_of(at).map_or(0, |spec| spec.trials),
         macros: written.vars.iter().cloned().collect(),
+        subrun: record.subrun.unwrap_or(0),
+        role: match written.role {
+            Role::Normal => "normal",
+            Role::Final => "final",
+            Role::Service => "service",
+            Role::Provisioner => "provisioner",
+        }
+        .to_owned(),
+        waits: queue.waits(run, at).unwrap_or_default(),
         ..wire::Node::default()
     };
     let cluster = record.cluster.and_then(|id| queue.clusters().get(&id));
@@ -187,10 +271,15 @@ pub(super) fn study(queue: &Queue, run: &Run, at: u32) -> wire::Study {
     let spec = run.dag.study_of(at).expect("only studies are asked for");
     let record = &run.nodes[at as usize];
     let status = match (&record.state, run.state) {
-        (NodeState::Waiting, _) => "Waiting",
-        (NodeState::Running, RunState::Running) => "Running",
+        (NodeState::Waiting | NodeState::Pre | NodeState::Ready | NodeState::Preparing, _) => {
+            "Waiting"
+        }
+        (NodeState::Running | NodeState::Post, RunState::Running) => "Running",
         (NodeState::Done, _) => "Completed",
-        (NodeState::Failed { .. } | NodeState::Futile | NodeState::Running, _) => "Failed",
+        (
+            NodeState::Failed { .. } | NodeState::Futile | NodeState::Running | NodeState::Post,
+            _,
+        ) => "Failed",
     };
     let goal = match spec.goal {
         dags::study::Goal::Minimize => "minimize",

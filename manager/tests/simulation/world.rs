@@ -7,8 +7,9 @@ use std::sync::Arc;
 use dags::dag::Dag;
 use dags::submit::{Macros, Submit};
 use manager_core::{
-    Act, Command, Delivery, Effect, Landing, Limits, NewCluster, NewRun, NodeState, ProcState,
-    Question, Queue, Refusal, Reply, RowKind, RunState, Step,
+    Act, CollectOrder, Command, Delivery, Effect, Landing, Limits, LoadOrder, Loaded, NewCluster,
+    NewRun, NodeState, ProcState, Question, Queue, Refusal, Reply, RowKind, RunState, ScriptEnd,
+    ScriptOrder, Step,
 };
 use proto::nouns::{
     ClaimId, Ended, JobId, Now, Offer, Report, Subject, ToManager, ToWorker, WorkOrder, WorkerName,
@@ -28,6 +29,7 @@ const LIMITS: Limits = Limits {
     beat_ms: 2_000,
     faults_max: 3,
     kill_grace_ms: 500,
+    policy_interval_ms: 5_000,
 };
 
 const DAG: &str = "\
@@ -40,6 +42,27 @@ FOREACH region IN (de fr)
 END
 JOB report final.sub
 PARENT train-de train-fr CHILD report
+SUBDAG EXTERNAL inner inner.dag
+JOB side final.sub
+PARENT report CHILD inner
+WEAK PARENT prep-de CHILD side
+SCRIPT DEFER 9 2 PRE prep-de pre.sh later
+SCRIPT POST prep-fr post.sh $RETURN
+SCRIPT PRE train-de pre.sh
+SCRIPT POST inner post.sh
+CATEGORY train-de heavy
+CATEGORY train-fr heavy
+MAXJOBS heavy 1
+RETRY ALL_NODES 3
+FINAL last final.sub
+SCRIPT POST last post.sh sure
+";
+const INNER: &str = "\
+JOB a prep.sub
+JOB b final.sub
+JOB c final.sub NOOP
+PARENT a CHILD b c
+SCRIPT PRE b pre.sh
 RETRY ALL_NODES 3
 ";
 const PREP: &str = "executable = /bin/prep\ntransfer_executable = false\nqueue 2\n";
@@ -75,6 +98,7 @@ pub struct Counts {
     pub late_reports_refused: u64,
     pub leases_expired: u64,
     pub starts: u64,
+    pub scripts: u64,
 }
 
 /// Something that will happen.
@@ -132,6 +156,18 @@ enum Happening {
         life: u64,
         landing: Landing,
     },
+    ScriptEnded {
+        life: u64,
+        order: Box<ScriptOrder>,
+    },
+    Loaded {
+        life: u64,
+        order: Box<LoadOrder>,
+    },
+    Collected {
+        life: u64,
+        order: Box<CollectOrder>,
+    },
     Submit {
         what: usize,
     },
@@ -183,6 +219,7 @@ impl Counts {
         self.late_reports_refused += other.late_reports_refused;
         self.leases_expired += other.leases_expired;
         self.starts += other.starts;
+        self.scripts += other.scripts;
     }
 }
 
@@ -278,6 +315,12 @@ impl World {
             "{:?}",
             run.nodes
         );
+        let inner: Vec<_> = queue
+            .runs()
+            .values()
+            .filter(|run| run.parent.is_some())
+            .collect();
+        assert!(!inner.is_empty(), "the sub-DAG never ran");
         for study in run.studies.values() {
             assert_eq!(study.trials.len(), 5);
         }
@@ -407,6 +450,9 @@ impl World {
             }
             Happening::Release { subject } => self.somebody_releases(subject),
             Happening::Suggest { life, question } => self.suggest(life, &question),
+            Happening::ScriptEnded { life, order } => self.script_ended(life, &order),
+            Happening::Loaded { life, order } => self.loaded(life, &order),
+            Happening::Collected { life, order } => self.collected(life, &order),
             Happening::Landed { life, landing } => {
                 if life == self.life {
                     self.command(Command::Landed {
@@ -573,8 +619,68 @@ impl World {
                     },
                 );
             }
-            Effect::Keep { .. } => {}
+            Effect::Script(order) => {
+                let took = self.rng.random_range(1..3_000);
+                self.after(took, Happening::ScriptEnded { life, order });
+            }
+            Effect::Load(order) => {
+                let took = self.rng.random_range(1..100);
+                self.after(took, Happening::Loaded { life, order });
+            }
+            Effect::Collect(order) => {
+                let took = self.rng.random_range(1..100);
+                self.after(took, Happening::Collected { life, order });
+            }
+            Effect::StopScript { .. } | Effect::Write(_) | Effect::Keep { .. } => {}
         }
+    }
+
+    /// Scripts fail now and then while there are faults, and are deferred always.
+    fn script_ended(&mut self, life: u64, order: &ScriptOrder) {
+        if life != self.life || self.queue.is_none() {
+            return;
+        }
+        let first = order.attempt == 1 && order.arguments != ["sure"];
+        let fails = first && self.faults == Faults::Many && self.rng.random_range(0..5) == 0;
+        let code = match (fails, self.rng.random_range(0..4)) {
+            (true, _) => 1,
+            (false, 0) if order.arguments == ["later"] => 9,
+            (false, _) => 0,
+        };
+        self.counts.scripts += 1;
+        self.command(Command::ScriptEnded {
+            run: order.run,
+            node: order.node,
+            kind: order.kind,
+            attempt: order.attempt,
+            end: ScriptEnd::Exited(code),
+        });
+    }
+
+    fn loaded(&mut self, life: u64, order: &LoadOrder) {
+        if life != self.life || self.queue.is_none() {
+            return;
+        }
+        let dag = load(&order.file);
+        self.command(Command::Loaded {
+            run: order.run,
+            node: order.node,
+            dag: Ok(Loaded {
+                dag: Arc::new(dag),
+                digest: order.file.clone(),
+            }),
+        });
+    }
+
+    fn collected(&mut self, life: u64, order: &CollectOrder) {
+        if life != self.life || self.queue.is_none() {
+            return;
+        }
+        self.command(Command::Collected {
+            run: order.run,
+            node: order.node,
+            files: Ok(BTreeMap::new()),
+        });
     }
 
     fn suggest(&mut self, life: u64, question: &Question) {
@@ -982,12 +1088,18 @@ impl World {
         }
     }
 
-    /// No node starts before its parents are done.
+    /// No node starts before its parents are done, and no category has more nodes than it may.
     fn check_nodes(&self) {
         for run in self.queue.as_ref().unwrap().runs().values() {
             for (node, record) in run.dag.nodes.iter().zip(&run.nodes) {
                 let started = match record.state {
-                    NodeState::Running | NodeState::Done | NodeState::Failed { .. } => true,
+                    NodeState::Pre
+                    | NodeState::Ready
+                    | NodeState::Preparing
+                    | NodeState::Running
+                    | NodeState::Post
+                    | NodeState::Done
+                    | NodeState::Failed { .. } => true,
                     NodeState::Waiting | NodeState::Futile => false,
                 };
                 let parents = || node.parents.iter().map(|at| &run.nodes[*at as usize].state);
@@ -995,6 +1107,14 @@ impl World {
                     !started || parents().all(|state| *state == NodeState::Done),
                     "{} started too early",
                     node.name
+                );
+            }
+            for (category, entry) in (0..).zip(&run.dag.categories) {
+                let limit = entry.limit.unwrap_or(u32::MAX);
+                assert!(
+                    run.busy_in(category) <= limit,
+                    "{} is over its limit",
+                    entry.name
                 );
             }
         }
@@ -1057,9 +1177,11 @@ fn assert_same(left: &Records, right: &Records, message: &str) {
     }
 }
 
-fn submit_dag() -> Command {
+/// A DAG of the world's files.
+fn load(path: &str) -> Dag {
     let files = [
         ("m.dag", DAG),
+        ("inner.dag", INNER),
         ("prep.sub", PREP),
         ("trial.sub", TRIAL),
         ("final.sub", FINAL),
@@ -1069,16 +1191,23 @@ fn submit_dag() -> Command {
         .into_iter()
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .collect();
-    let (dag, diagnostics) = Dag::load("m.dag", &files);
-    let dag = dag.unwrap_or_else(|| panic!("{}", diagnostics.render()));
+    let (dag, diagnostics) = Dag::load(path, &files);
+    dag.unwrap_or_else(|| panic!("{}", diagnostics.render()))
+}
+
+fn submit_dag() -> Command {
+    let dag = load("m.dag");
     Command::SubmitRun(Box::new(NewRun {
         key: "dag".to_owned(),
         owner: "ada".to_owned(),
         dag: Arc::new(dag),
         digest: String::new(),
+        environment: BTreeMap::new(),
+        continues: None,
         directory: "/home/ada".to_owned(),
         delivery: Delivery::Write,
         files: BTreeMap::new(),
+        subdags: BTreeMap::new(),
     }))
 }
 

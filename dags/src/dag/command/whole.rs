@@ -29,7 +29,7 @@ impl<'a> Reader<'a, '_> {
         let mut dot = DotLine {
             file: self.unquoted("a file")?,
             update: false,
-            overwrite: false,
+            overwrite: None,
             include: None,
         };
         while let Some(word) = self.words.word()? {
@@ -37,7 +37,7 @@ impl<'a> Reader<'a, '_> {
             if is("UPDATE") || is("DONT-UPDATE") {
                 dot.update = is("UPDATE");
             } else if is("OVERWRITE") || is("DONT-OVERWRITE") {
-                dot.overwrite = is("OVERWRITE");
+                dot.overwrite = Some(is("OVERWRITE"));
             } else if is("INCLUDE") {
                 dot.include = Some(self.word("a file after INCLUDE")?);
             } else {

@@ -41,7 +41,7 @@ impl Reader<'_> {
                 if !self.is_filled_in(&word.text, at) {
                     return None;
                 }
-                let path = join(&self.dir, &word.text);
+                let path = join(self.dir(), &word.text);
                 let text = match self.item_file(&path) {
                     Ok(text) => text,
                     Err(reason) => {

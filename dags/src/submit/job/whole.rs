@@ -1,6 +1,8 @@
 //! The whole ad of a job as HTCondor's queue has it at first: what the description says, what it
 //! leaves to defaults, and the counters of a job that did nothing yet.
 
+use std::sync::LazyLock;
+
 use classad::{ClassAd, Expr};
 
 use super::super::Submission;
@@ -44,6 +46,14 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("TargetType", "\"Machine\""),
     ("TotalSuspensions", "0"),
 ];
+static BEGINNING: LazyLock<ClassAd> = LazyLock::new(|| {
+    let mut ad = ClassAd::new();
+    for (name, text) in DEFAULTS {
+        // The texts are ours, and a test reads the ad they make.
+        let _ = ad.insert_expr(*name, text);
+    }
+    ad
+});
 /// The release of HTCondor whose ads these are.
 const CONDOR_VERSION: &str = concat!(
     "$CondorVersion: 25.14.1 Updraft-",
@@ -95,11 +105,7 @@ const STREAMS: [Stream; 3] = [
 
 /// The whole ad, from what the description gave.
 pub(super) fn ad(job: &mut Job<'_, '_>, own: ClassAd, submission: &Submission<'_>) -> ClassAd {
-    let mut ad = ClassAd::new();
-    for (name, text) in DEFAULTS {
-        // The texts are ours, and a test reads the ad they make.
-        let _ = ad.insert_expr(*name, text);
-    }
+    let mut ad = BEGINNING.clone();
     ad.insert("CondorVersion", CONDOR_VERSION);
     let (arch, opsys) = (job.built_in("arch"), job.built_in("opsys"));
     let platform = format!("$CondorPlatform: {arch}-{opsys} $");

@@ -1,5 +1,7 @@
 //! What people do to jobs, clusters and DAG runs.
 
+use std::collections::BTreeSet;
+
 use proto::nouns::{JobId, Subject, VacateReason};
 
 use crate::command::{Act, Refusal, Reply};
@@ -8,7 +10,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::job::{HoldCode, Proc, ProcState};
 use crate::queue::Queue;
-use crate::run::{NodeState, RunState};
+use crate::run::{Halt, RunState};
 
 /// Carries out `act` on what `subject` names: all of it that can be, if it is more than one job.
 pub(super) fn act(
@@ -17,29 +19,38 @@ pub(super) fn act(
     subject: Subject,
     reason: &str,
 ) -> Result<Decision, Refusal> {
-    if act == Act::Retry {
-        return retry(queue, subject);
-    }
     let jobs = jobs_of(queue, subject).ok_or(Refusal::Unknown { subject })?;
     let mut changed = 0;
     let mut decision = Decision::new(Vec::new());
-    if let (Act::Remove, Subject::Whole(run)) = (act, subject)
-        && queue
-            .runs
-            .get(&run)
-            .is_some_and(|run| run.state == RunState::Running)
+    if let Subject::Whole(run) = subject
+        && queue.runs.contains_key(&run)
     {
-        decision.events.push(Event::RunRemoved { run });
-        changed += 1;
+        let (events, effects) = match act {
+            Act::Remove => queue.remove_run(run, reason),
+            Act::Hold => (queue.hold_run(run, Halt::Held), Vec::new()),
+            Act::Release => (queue.hold_run(run, Halt::Open), Vec::new()),
+        };
+        let jobs = events.iter();
+        let jobs = jobs.filter(|event| matches!(event, Event::JobRemoved { .. }));
+        changed += jobs.count() as u64;
+        decision.events.extend(events);
+        decision.effects.extend(effects);
     }
-    for (job, proc) in &jobs {
+    // Those of a run that is removed go with it, and only once.
+    let mut gone = BTreeSet::new();
+    for event in &decision.events {
+        if let Event::JobRemoved { job, .. } = event {
+            gone.insert(*job);
+        }
+    }
+    for (job, proc) in jobs.iter().filter(|(job, _)| !gone.contains(job)) {
         if let Some((event, effect)) = act_on(queue, act, *job, proc, reason) {
             decision.events.push(event);
             decision.effects.extend(effect);
             changed += 1;
         }
     }
-    if changed == 0 {
+    if decision.events.is_empty() {
         return Err(wrong_state(queue, act, subject, &jobs));
     }
     Ok(decision.reply(Reply::Acted { changed }))
@@ -73,44 +84,7 @@ fn act_on(
         (Act::Hold | Act::Remove, ProcState::Landing { .. })
         | (Act::Hold, ProcState::Held { .. })
         | (Act::Release, ProcState::Idle | ProcState::Running { .. } | ProcState::Landing { .. })
-        | (_, ProcState::Completed { .. } | ProcState::Removed { .. })
-        | (Act::Retry, _) => None,
-    }
-}
-
-/// Runs again what failed, was removed or became futile, of a DAG run that ended.
-fn retry(queue: &Queue, subject: Subject) -> Result<Decision, Refusal> {
-    let (Subject::Whole(id), Some(run)) = (subject, queue.runs.get(&subject.whole())) else {
-        return Err(Refusal::Unknown { subject });
-    };
-    let again: Vec<u32> = (0..)
-        .zip(&run.nodes)
-        .filter(|(_, node)| match node.state {
-            NodeState::Failed { .. } | NodeState::Futile | NodeState::Running => true,
-            NodeState::Waiting | NodeState::Done => false,
-        })
-        .map(|(at, _)| at)
-        .collect();
-    match run.state {
-        RunState::Failed { .. } | RunState::Removed { .. } => {
-            let changed = again.len() as u64;
-            let events = vec![
-                Event::RunResumed { run: id },
-                Event::NodesReset {
-                    run: id,
-                    nodes: again,
-                },
-            ];
-            Ok(Decision::new(events).reply(Reply::Acted { changed }))
-        }
-        RunState::Running | RunState::Completed { .. } => {
-            let state = format!("DAG run {id} is {}", run.state.name().to_lowercase());
-            Err(Refusal::WrongState {
-                subject,
-                act: "retried",
-                state,
-            })
-        }
+        | (_, ProcState::Completed { .. } | ProcState::Removed { .. }) => None,
     }
 }
 
@@ -123,10 +97,12 @@ fn jobs_of(queue: &Queue, subject: Subject) -> Option<Vec<(JobId, Proc)>> {
     if !queue.clusters.contains_key(&id) && !queue.runs.contains_key(&id) {
         return None;
     }
+    let family: BTreeSet<u32> = queue.family(id).map(|run| run.id).collect();
     let clusters = queue
         .clusters
-        .values()
-        .filter(|cluster| cluster.id == id || cluster.top() == id);
+        .range(id..)
+        .map(|(_, cluster)| cluster)
+        .filter(|cluster| cluster.id == id || family.contains(&cluster.top()));
     let jobs = clusters.flat_map(|cluster| {
         (0..cluster.count).filter_map(|proc| {
             Some((
@@ -146,15 +122,20 @@ fn wrong_state(queue: &Queue, act: Act, subject: Subject, jobs: &[(JobId, Proc)]
         Act::Hold => "held",
         Act::Release => "released",
         Act::Remove => "removed",
-        Act::Retry => "retried",
     };
-    let state = match (jobs, queue.runs.get(&subject.whole())) {
-        ([(_, proc)], _) => match &proc.state {
+    let run = match subject {
+        Subject::Whole(id) => queue.runs.get(&id),
+        Subject::Job(_) => None,
+    };
+    let state = match (jobs, run) {
+        ([(_, proc)], None) => match &proc.state {
             ProcState::Landing { .. } => "its files are being written".to_owned(),
             state => format!("it is {}", state.name().to_lowercase()),
         },
-        ([], Some(run)) => format!("it is {}", run.state.name().to_lowercase()),
-        (_, Some(run)) => format!("it is {}", run.state.name().to_lowercase()),
+        (_, Some(run)) => match (run.state, run.halt) {
+            (RunState::Running, Halt::Held) => "it is held".to_owned(),
+            (state, _) => format!("it is {}", state.name().to_lowercase()),
+        },
         (_, None) => "none of its jobs is in a state for that".to_owned(),
     };
     Refusal::WrongState {

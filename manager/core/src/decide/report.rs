@@ -1,19 +1,20 @@
 //! Reports: what an attempt's result means for its job, and for the node or trial that the job
 //! works for.
 
-use proto::nouns::{Ended, Fault, JobId, Report};
+use proto::nouns::{Ended, Fault, JobId, Now, Report};
 
 use crate::decide::Decision;
-use crate::event::{Event, Lands, NodeEnd, Requeue, TrialEnd};
-use crate::job::{Cluster, Ending, HoldCode, Proc, ProcState};
+use crate::decide::node::{NOT_SUBMITTED, REMOVED};
+use crate::decide::policy::AtExit;
+use crate::event::{Event, Lands, Requeue, TrialEnd};
+use crate::job::{Cluster, Ending, HoldCode, PolicyHold, Proc, ProcState};
 use crate::queue::Queue;
-use crate::run::{NodeState, RunState};
 use crate::study::TrialState;
 use crate::workspace::Delivery;
 
 impl Queue {
     /// What the report of a job's current claim leads to.
-    pub(super) fn report(&self, job: JobId, report: Report) -> Vec<Event> {
+    pub(super) fn report(&self, now: Now, job: JobId, report: Report) -> Vec<Event> {
         let Some((cluster, proc)) = self.job(job) else {
             return Vec::new();
         };
@@ -47,99 +48,62 @@ impl Queue {
             } => {
                 vec![self.unfit(job, HoldCode::FailedToCreateProcess, reason.clone())]
             }
-            Ended::Exited(_) | Ended::Signaled(_) => self.verdict(job, cluster, &proc, report),
+            Ended::Exited(_) | Ended::Signaled(_) => {
+                self.verdict(now, job, (cluster, &proc), report)
+            }
         }
     }
 
-    /// The job ran to its end.
-    fn verdict(&self, job: JobId, cluster: &Cluster, proc: &Proc, report: Report) -> Vec<Event> {
+    /// The job ran to its end. Its policy says whether that is the end of it.
+    fn verdict(
+        &self,
+        now: Now,
+        job: JobId,
+        (cluster, proc): (&Cluster, &Proc),
+        report: Report,
+    ) -> Vec<Event> {
         let spec = match self.spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => return vec![self.unfit(job, HoldCode::FailedToCreateProcess, reason)],
         };
         let failure = failure(&report, spec.success_exit_code);
-        if let Some(failure) = &failure
-            && proc.retries < spec.max_retries
-        {
-            let cause = Requeue::Retry {
-                failure: failure.clone(),
-            };
-            return vec![Event::JobRequeued { job, cause }];
-        }
-        let lands = match self.workspaces[&cluster.top()].delivery {
+        let policy = &spec.policy;
+        let at_exit = match (&policy.on_exit_hold, &policy.on_exit_remove) {
+            (None, None) => AtExit::Leave,
+            (_, _) => self.at_exit(now, job, (cluster, proc), &report),
+        };
+        let hold = match (at_exit, &failure) {
+            (AtExit::Hold(hold), _) => Some(hold),
+            (AtExit::Again, _) => return vec![retry(job, failure, report)],
+            // By its exit code it did well, and its outputs say that it did not.
+            (AtExit::Leave, Some(_))
+                if report.ended == Ended::Exited(spec.success_exit_code)
+                    && proc.past.completions < spec.max_retries =>
+            {
+                return vec![retry(job, failure, report)];
+            }
+            (AtExit::Leave, _) => None,
+        };
+        let lands = match self.workspaces[&self.home(cluster.top())].delivery {
             Delivery::Write if !self.landing_files(job, &report).is_empty() => Lands::Files,
             Delivery::Write | Delivery::Keep => Lands::Nothing,
         };
-        let report = Box::new(report);
-        let mut events = vec![Event::JobReported {
+        let after = after_landing(job, hold.clone(), failure.clone());
+        let reported = Event::JobReported {
             job,
-            report,
-            failure: failure.clone(),
+            report: Box::new(report),
+            failure,
+            hold,
             lands,
-        }];
-        if lands == Lands::Nothing {
-            events.push(Event::JobCompleted { job, failure });
+        };
+        match lands {
+            Lands::Files => vec![reported],
+            Lands::Nothing => vec![reported, after],
         }
-        events
     }
 
-    /// Whether a node, or trials of it, ended now that some of its jobs did.
-    pub(crate) fn judge(&self, run: u32, node: u32) -> Vec<Event> {
-        let Some(entry) = self.runs.get(&run) else {
-            return Vec::new();
-        };
-        let record = &entry.nodes[node as usize];
-        if entry.state != RunState::Running || record.state != NodeState::Running {
-            return Vec::new();
-        }
-        let Some(cluster) = record.cluster.and_then(|id| self.clusters.get(&id)) else {
-            return Vec::new();
-        };
-        if self.is_study(run, node) {
-            return self.judge_trials(run, node, cluster);
-        }
-        if !cluster.ended() {
-            return Vec::new();
-        }
-        let failed = cluster.procs.iter().find_map(|(proc, record)| {
-            let reason = failure_of(&record.state)?;
-            let job = JobId {
-                cluster: cluster.id,
-                proc: *proc,
-            };
-            Some((format!("job {job} {reason}"), record))
-        });
-        let Some((reason, proc)) = failed else {
-            return vec![self.node_done(run, node)];
-        };
-        if proc.attempts == 0 {
-            // What cannot be started would not start the next time either.
-            return self.node_failed(run, node, reason);
-        }
-        self.retry_or_fail(run, node, reason, exit_code(proc))
-    }
-
-    /// A node's part failed: all of it runs again, or its descendants are futile.
-    pub(crate) fn retry_or_fail(
-        &self,
-        run: u32,
-        node: u32,
-        reason: String,
-        exit_code: Option<i32>,
-    ) -> Vec<Event> {
-        let entry = &self.runs[&run];
-        let written = &entry.dag.nodes[node as usize];
-        let unless = written.retry_unless_exit.is_some() && written.retry_unless_exit == exit_code;
-        if entry.nodes[node as usize].attempts <= written.retry && !unless {
-            return vec![Event::NodesReset {
-                run,
-                nodes: vec![node],
-            }];
-        }
-        self.node_failed(run, node, reason)
-    }
-
-    fn judge_trials(&self, run: u32, node: u32, cluster: &Cluster) -> Vec<Event> {
+    /// The trials of a study that ended.
+    pub(crate) fn judge_trials(&self, run: u32, node: u32, cluster: &Cluster) -> Vec<Event> {
         let entry = &self.runs[&run];
         let Some(spec) = entry.dag.study_of(node) else {
             return Vec::new();
@@ -163,42 +127,6 @@ impl Queue {
             })
             .collect()
     }
-
-    pub(crate) fn node_done(&self, run: u32, node: u32) -> Event {
-        Event::NodeEnded {
-            run,
-            node,
-            end: NodeEnd::Done,
-        }
-    }
-
-    pub(crate) fn node_failed(&self, run: u32, node: u32, reason: String) -> Vec<Event> {
-        let mut events = vec![Event::NodeEnded {
-            run,
-            node,
-            end: NodeEnd::Failed { reason },
-        }];
-        let nodes = self.runs[&run].waiting_descendants(node);
-        if !nodes.is_empty() {
-            events.push(Event::NodesFutile { run, nodes });
-        }
-        events
-    }
-
-    /// Whether a run is over.
-    pub(crate) fn close(&self, run: u32) -> Vec<Event> {
-        let Some(entry) = self.runs.get(&run) else {
-            return Vec::new();
-        };
-        let open = entry.counts.waiting + entry.counts.running;
-        match entry.state {
-            RunState::Running if open == 0 => vec![Event::RunEnded { run }],
-            RunState::Running
-            | RunState::Completed { .. }
-            | RunState::Failed { .. }
-            | RunState::Removed { .. } => Vec::new(),
-        }
-    }
 }
 
 /// The files of a job were written, or could not be.
@@ -210,12 +138,13 @@ pub(super) fn landed(queue: &Queue, job: JobId, result: Result<(), String>) -> D
         return Decision::new(Vec::new());
     };
     let failure = ending.failure.clone();
+    let hold = ending.hold.clone();
     let event = match (result, cluster.node()) {
-        (Ok(()), _) => Event::JobCompleted { job, failure },
+        (Ok(()), _) => after_landing(job, hold, failure),
         (Err(reason), Some(_)) => {
             let failure =
                 Some(failure.map_or(reason.clone(), |first| format!("{first}; {reason}")));
-            Event::JobCompleted { job, failure }
+            after_landing(job, hold, failure)
         }
         (Err(reason), None) => Event::JobHeld {
             job,
@@ -224,6 +153,22 @@ pub(super) fn landed(queue: &Queue, job: JobId, result: Result<(), String>) -> D
         },
     };
     Decision::new(vec![event])
+}
+
+/// What comes once a job's files are where they belong.
+fn after_landing(job: JobId, hold: Option<PolicyHold>, failure: Option<String>) -> Event {
+    match hold {
+        Some(PolicyHold { code, reason }) => Event::JobHeld { job, code, reason },
+        None => Event::JobCompleted { job, failure },
+    }
+}
+
+/// The job runs once more.
+fn retry(job: JobId, failure: Option<String>, report: Report) -> Event {
+    let failure = failure.unwrap_or_else(|| "ended well, and its policy is to run it".to_owned());
+    let report = Box::new(report);
+    let cause = Requeue::Retry { failure, report };
+    Event::JobRequeued { job, cause }
 }
 
 /// The exit code first: an output that is missing is worth a word only where the job says that it
@@ -242,7 +187,7 @@ fn failure(report: &Report, success_exit_code: i32) -> Option<String> {
     }
 }
 
-fn failure_of(state: &ProcState) -> Option<String> {
+pub(crate) fn failure_of(state: &ProcState) -> Option<String> {
     match state {
         ProcState::Completed { ending } => ending.failure.clone(),
         ProcState::Removed { reason } => Some(format!("was removed: {reason}")),
@@ -253,10 +198,14 @@ fn failure_of(state: &ProcState) -> Option<String> {
     }
 }
 
-fn exit_code(proc: &Proc) -> Option<i32> {
-    match proc.ending()?.report.ended {
-        Ended::Exited(code) => Some(code),
-        Ended::Signaled(_) | Ended::Vacated | Ended::NotStarted { .. } => None,
+/// What a job that is over returned, in DAGMan's terms: its exit code, less its signal, or the
+/// code for a removal.
+pub(crate) fn return_code(proc: &Proc) -> i32 {
+    match proc.ending().map(|ending| &ending.report.ended) {
+        Some(Ended::Exited(code)) => *code,
+        Some(Ended::Signaled(signal)) => -*signal,
+        Some(Ended::Vacated | Ended::NotStarted { .. }) => NOT_SUBMITTED,
+        None => REMOVED,
     }
 }
 

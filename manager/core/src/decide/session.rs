@@ -1,7 +1,7 @@
 //! Sessions: what workers say. One session at a time speaks for a worker; what any other says is
 //! refused.
 
-use proto::nouns::{ClaimId, JobId, Offer, ToManager, ToWorker, VacateReason, WorkerName};
+use proto::nouns::{ClaimId, JobId, Now, Offer, ToManager, ToWorker, VacateReason, WorkerName};
 
 use crate::command::Refusal;
 use crate::decide::Decision;
@@ -13,6 +13,7 @@ use crate::queue::Queue;
 /// A message of a session.
 pub(super) fn message(
     queue: &Queue,
+    now: Now,
     worker: &WorkerName,
     session: u64,
     message: ToManager,
@@ -78,12 +79,17 @@ pub(super) fn message(
             Decision::new(started.into_iter().chain([heard(vec![claim])]).collect())
         }
         ToManager::Progress { claim, lines } => {
-            let progress = job_of(claim).map(|job| Event::Soft(Soft::JobProgress { job, lines }));
-            Decision::new(progress.into_iter().chain([heard(vec![claim])]).collect())
+            let mut events = Vec::new();
+            if let Some(job) = job_of(claim) {
+                events.extend(queue.provisioned(job, &lines));
+                events.push(Event::Soft(Soft::JobProgress { job, lines }));
+            }
+            events.push(heard(vec![claim]));
+            Decision::new(events)
         }
         ToManager::Finished { claim, report } => {
             let mut events = match job_of(claim) {
-                Some(job) => queue.report(job, *report),
+                Some(job) => queue.report(now, job, *report),
                 None => Vec::new(),
             };
             events.push(Event::Soft(Soft::ClaimEnded {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::decide::Decision;
+use crate::decide::node::{NOT_SUBMITTED, PartEnd};
 use crate::effect::{Effect, Question};
 use crate::event::{Event, Soft};
 use crate::queue::Queue;
@@ -59,7 +60,7 @@ impl Queue {
                 "{failed} trials failed, and failures_max is {max}; the last: {}",
                 study.last_failure()
             );
-            return (self.retry_or_fail(run, node, reason, None), Vec::new());
+            return self.jobs_over(run, node, PartEnd::failed(1, reason));
         }
         if entry.best_of(node).is_none() {
             let trials = study.trials.len();
@@ -67,10 +68,11 @@ impl Queue {
                 "none of {trials} trials succeeded; the last {}",
                 study.last_failure()
             );
-            return (self.retry_or_fail(run, node, reason, None), Vec::new());
+            return self.jobs_over(run, node, PartEnd::failed(1, reason));
         }
-        let keep = self.keep_best(run, node);
-        (vec![self.node_done(run, node)], keep.into_iter().collect())
+        let mut deeds = self.jobs_over(run, node, PartEnd::well());
+        deeds.1.extend(self.keep_best(run, node));
+        deeds
     }
 
     /// The study's `best.json` as a blob: children may take it as an input.
@@ -114,6 +116,7 @@ pub(super) fn suggested(
     let (Some(study), Some(spec)) = (entry.studies.get(&node), entry.dag.study_of(node)) else {
         return Decision::new(Vec::new());
     };
+    let mut effects = Vec::new();
     let mut events = vec![Event::Soft(Soft::StudyAnswered { run, node })];
     let running = entry.nodes[node as usize].state == NodeState::Running;
     if entry.state != RunState::Running || !running || study.trials.len() != first as usize {
@@ -126,8 +129,13 @@ pub(super) fn suggested(
         }
         Err(reason) => {
             let reason = format!("the optimizer could not suggest a trial: {reason}");
-            events.extend(queue.node_failed(run, node, reason));
+            let deeds = queue.jobs_over(run, node, PartEnd::failed(NOT_SUBMITTED, reason));
+            events.extend(deeds.0);
+            effects.extend(deeds.1);
         }
     }
-    Decision::new(events)
+    Decision {
+        effects,
+        ..Decision::new(events)
+    }
 }
