@@ -7,10 +7,16 @@
 mod crashes;
 #[path = "e2e/files.rs"]
 mod files;
+#[path = "e2e/graphs.rs"]
+mod graphs;
 #[path = "e2e/home.rs"]
 mod home;
 #[path = "e2e/matching.rs"]
 mod matching;
+#[path = "e2e/nodes.rs"]
+mod nodes;
+#[path = "e2e/policy.rs"]
+mod policy;
 #[path = "e2e/pool.rs"]
 mod pool;
 #[path = "e2e/refusals.rs"]
