@@ -25,10 +25,11 @@ pub(crate) enum Item {
     Close { run: u32 },
     /// A job's state changed, and its description says what then.
     Policy { job: JobId },
-    /// Some node may have its turn. Runs have theirs in a circle.
-    Launch { run: u32 },
     /// Look for every node of a run that may start, and every study that may go on.
     Review { run: u32 },
+    /// Some node may have its turn. Runs have theirs in a circle; it comes last, so that nothing
+    /// waits for the whole of a large DAG.
+    Launch { run: u32 },
 }
 
 /// The open items, each once; and whether there may be something to match, which is left to the end

@@ -260,6 +260,7 @@ fn a_script_that_cannot_run_fails_its_node() {
         "x",
         "JOB absent job.sub
          SCRIPT PRE absent nowhere
+         WEAK PARENT killed CHILD absent
          JOB plain job.sub
          SCRIPT PRE plain plain
          JOB killed job.sub
