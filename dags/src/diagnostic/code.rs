@@ -94,7 +94,7 @@ codes! {
     BadFunction "S009" "a $FUNCTION(...) has wrong arguments";
     UnsupportedFunction "S010" "a macro function that is not known or not supported";
     EnvironmentMacro "S011" "a $ENV(name) of an environment that was not given";
-    MatchTimeMacro "S012" "a $$(name) or $$([expr]), filled in at match time, is malformed";
+    MatchTimeMacro "S012" "a `$$(name)` or `$$([expr])`, filled in at match time, is malformed";
     UserError "S013" "an `error :` statement of the description itself";
     UserWarning "S014" "a `warning :` statement of the description itself";
     SubmitTooLarge "S015" "a submit description is over a limit";
