@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dags::dag::{Dag, NodeKind, NodeStart};
+use dags::dag::{Dag, NodeKind, NodeStart, Reads};
 use proto::nouns::{Blob, join_path};
 
 use crate::command::{NewRun, Refusal};
@@ -128,7 +128,7 @@ impl Queue {
         let reason = match &old.nodes[before as usize].state {
             NodeState::Failed { reason } => return Some(format!("it failed: {reason}")),
             NodeState::Done if is.role == dags::dag::Role::Final => "it is the FINAL node",
-            NodeState::Done if old.dag.submit_of(before) != new.dag.submit_of(at) => {
+            NodeState::Done if !self.same_description(old, before, new, at) => {
                 "its submit description changed"
             }
             NodeState::Done if old.dag.study_of(before) != new.dag.study_of(at) => {
@@ -152,6 +152,18 @@ impl Queue {
             | NodeState::Futile => "it did not run to its end",
         };
         Some(reason.to_owned())
+    }
+
+    /// Whether a node's jobs have the description that they had when they ran. One that came late
+    /// may be there by now.
+    fn same_description(&self, old: &Run, before: u32, new: &NewRun, at: u32) -> bool {
+        let is = new.dag.submit_of(at);
+        let subrun = old.nodes[before as usize].subrun;
+        let came = subrun.filter(|_| old.is_late(before) && is.is_some());
+        match came.and_then(|subrun| self.runs.get(&subrun)) {
+            Some(subrun) => subrun.dag.submit_of(0) == is,
+            None => old.dag.submit_of(before) == is,
+        }
     }
 
     /// What of a node's files is not what it was: of its own, or of its sub-DAG's.
@@ -218,6 +230,14 @@ impl Queue {
 fn same_work(was: &NodeKind, is: &NodeKind) -> bool {
     match (was, is) {
         (NodeKind::Subdag { file: was, .. }, NodeKind::Subdag { file: is, .. }) => was == is,
+        // A description that was not there when the DAG was read is there now.
+        (
+            NodeKind::Subdag {
+                reads: Reads::Submit,
+                ..
+            },
+            NodeKind::Job { .. },
+        ) => true,
         (was, is) => std::mem::discriminant(was) == std::mem::discriminant(is),
     }
 }

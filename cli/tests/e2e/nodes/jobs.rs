@@ -1,5 +1,7 @@
 //! JOB, SUBMIT-DESCRIPTION, DONE, VARS, ALL_NODES, REJECT, SET_JOB_ATTR: what a node's jobs are.
 
+use serde_json::Value;
+
 use super::{ended, finish, node, start, states};
 use crate::home::until;
 
@@ -95,6 +97,12 @@ fn a_description_may_be_written_while_the_dag_runs() {
         reason("b")
     );
     assert!(reason("never").contains("never.sub"), "{}", reason("never"));
+    // By now they are there, and what is done stays done.
+    let args = ["dag", "resume", &id, "--file", "x.dag", "--dry-run"];
+    let plan = pool.json(&args);
+    let again = plan["again"].as_array().unwrap().iter();
+    let again: Vec<&Value> = again.map(|planned| &planned["node"]).collect();
+    assert_eq!(again, ["b", "never"], "{plan:#}");
     pool.home.write("y.dag", "JOB a a1.sub\n");
     let checked = pool.updraft(&["dag", "check", "y.dag"]);
     checked.expect(2).complains(&["a1.sub", "no such file"]);

@@ -41,16 +41,14 @@ impl Run {
         self.derive_turns();
     }
 
-    /// Gives a node a state, with everything that counts states and waits for turns. Gives the
-    /// nodes that wait for no parent any more.
-    pub(crate) fn set(&mut self, node: u32, state: NodeState) -> Vec<u32> {
+    /// Gives a node a state, with everything that counts states and waits for turns.
+    pub(crate) fn set(&mut self, node: u32, state: NodeState) {
         self.unqueue(node);
         self.count(node, Step::Out);
         let old = std::mem::replace(&mut self.nodes[node as usize].state, state);
         self.count(node, Step::In);
         self.enqueue(node);
         let new = self.nodes[node as usize].state.clone();
-        let mut freed = Vec::new();
         if new.is_final() && !old.is_final() {
             let dag = Arc::clone(&self.dag);
             let written = &dag.nodes[node as usize];
@@ -63,7 +61,6 @@ impl Run {
                 *left -= 1;
                 if *left == 0 {
                     self.enqueue(*child);
-                    freed.push(*child);
                 }
             }
         }
@@ -72,7 +69,6 @@ impl Run {
         {
             self.enqueue(last);
         }
-        freed
     }
 
     fn count(&mut self, node: u32, step: Step) {
