@@ -37,7 +37,9 @@ pub use policy::{ConcurrencyLimits, HoldWhen, JobPolicy, RetryUntil};
 pub use queue::Items;
 pub(crate) use queue::split_row;
 pub use quoting::{join_arguments, split_arguments};
-pub use spec::{JobSpec, MatchField, ShouldTransfer, SubmitState, TransferExecutable, Universe};
+pub use spec::{
+    GpuNaming, JobSpec, MatchField, ShouldTransfer, SubmitState, TransferExecutable, Universe,
+};
 pub use submission::Submission;
 
 /// Bytes of a submit description with everything it includes.

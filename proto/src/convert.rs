@@ -4,8 +4,8 @@
 use std::str::FromStr;
 
 use crate::nouns::{
-    Blob, ClaimId, Digest, Ended, Fault, Input, LogStream, Offer, Outputs, Program, RelPath,
-    Report, ToManager, ToWorker, VacateReason, WorkOrder,
+    Blob, ClaimId, Digest, Ended, Exceeds, Fault, GpuNaming, Input, LogStream, Offer, OfferedGpu,
+    Outputs, Program, RelPath, Report, ToManager, ToWorker, VacateReason, WorkOrder,
 };
 use crate::wire;
 
@@ -109,17 +109,16 @@ impl From<Offer> for wire::Offer {
             memory_mib,
             disk_kib,
             gpus,
+            resources,
         } = offer;
-        let gpus = gpus
-            .into_iter()
-            .map(|(id, ad)| wire::Gpu { id, ad })
-            .collect();
+        let gpu = |OfferedGpu { id, ad, broken }| wire::Gpu { id, ad, broken };
         wire::Offer {
             ad,
             cpus,
             memory_mib,
             disk_kib,
-            gpus,
+            gpus: gpus.into_iter().map(gpu).collect(),
+            resources,
         }
     }
 }
@@ -132,14 +131,16 @@ impl From<wire::Offer> for Offer {
             memory_mib,
             disk_kib,
             gpus,
+            resources,
         } = offer;
-        let gpus = gpus.into_iter().map(|gpu| (gpu.id, gpu.ad)).collect();
+        let gpu = |wire::Gpu { id, ad, broken }| OfferedGpu { id, ad, broken };
         Offer {
             ad,
             cpus,
             memory_mib,
             disk_kib,
-            gpus,
+            gpus: gpus.into_iter().map(gpu).collect(),
+            resources,
         }
     }
 }
@@ -153,6 +154,16 @@ impl From<Report> for wire::Report {
             Ended::Exited(code) => Wire::Exited(code),
             Ended::Signaled(signal) => Wire::Signaled(signal),
             Ended::Vacated => Wire::Vacated(wire::Vacated {}),
+            Ended::Exceeded { resource, used_mib } => {
+                let resource = match resource {
+                    Exceeds::Memory => wire::exceeded::Resource::Memory,
+                    Exceeds::GpuMemory => wire::exceeded::Resource::GpuMemory,
+                };
+                Wire::Exceeded(wire::Exceeded {
+                    resource: resource.into(),
+                    used_mib,
+                })
+            }
             Ended::NotStarted { fault, reason } => Wire::NotStarted(wire::NotStarted {
                 job_fault: fault == Fault::Job,
                 reason,
@@ -188,6 +199,15 @@ impl TryFrom<wire::Report> for Report {
             Wire::Exited(code) => Ended::Exited(code),
             Wire::Signaled(signal) => Ended::Signaled(signal),
             Wire::Vacated(wire::Vacated {}) => Ended::Vacated,
+            Wire::Exceeded(exceeded) => Ended::Exceeded {
+                resource: match exceeded.resource() {
+                    wire::exceeded::Resource::GpuMemory => Exceeds::GpuMemory,
+                    wire::exceeded::Resource::Memory | wire::exceeded::Resource::Unspecified => {
+                        Exceeds::Memory
+                    }
+                },
+                used_mib: exceeded.used_mib,
+            },
             Wire::NotStarted(wire::NotStarted { job_fault, reason }) => {
                 let fault = if job_fault { Fault::Job } else { Fault::Worker };
                 Ended::NotStarted { fault, reason }
@@ -235,6 +255,10 @@ impl From<WorkOrder> for wire::WorkOrder {
                 paths: paths.iter().map(RelPath::to_string).collect(),
             }),
         };
+        let gpu_naming = match order.gpu_naming {
+            GpuNaming::Uuid => wire::GpuNaming::Uuid,
+            GpuNaming::Index => wire::GpuNaming::Index,
+        };
         wire::WorkOrder {
             job: order.job.to_string(),
             attempt: order.attempt,
@@ -255,6 +279,9 @@ impl From<WorkOrder> for wire::WorkOrder {
             params: order.params,
             kill_signal: order.kill_signal,
             kill_grace_ms: order.kill_grace_ms,
+            gpu_memory_mib: order.gpu_memory_mib,
+            gpu_naming: gpu_naming.into(),
+            resources: order.resources,
         }
     }
 }
@@ -264,6 +291,10 @@ impl TryFrom<wire::WorkOrder> for WorkOrder {
 
     fn try_from(order: wire::WorkOrder) -> Convert<WorkOrder> {
         use wire::work_order::Program as Wire;
+        let gpu_naming = match order.gpu_naming() {
+            wire::GpuNaming::Unspecified | wire::GpuNaming::Uuid => GpuNaming::Uuid,
+            wire::GpuNaming::Index => GpuNaming::Index,
+        };
         let program = match present("order.program", order.program)? {
             Wire::Staged(path) => Program::Staged(parse("order.staged", &path)?),
             Wire::Installed(name) => Program::Installed(name),
@@ -297,6 +328,9 @@ impl TryFrom<wire::WorkOrder> for WorkOrder {
             params: order.params,
             kill_signal: order.kill_signal,
             kill_grace_ms: order.kill_grace_ms,
+            gpu_memory_mib: order.gpu_memory_mib,
+            gpu_naming,
+            resources: order.resources,
         })
     }
 }
@@ -317,12 +351,14 @@ impl From<ToManager> for wire::WorkerMessage {
                 version,
                 offer,
                 claims: known,
+                cached,
             } => Kind::Hello(wire::Hello {
                 worker: worker.to_string(),
                 boot,
                 version,
                 offer: Some(offer.into()),
                 claims: claims(&known),
+                cached: cached.iter().map(Digest::to_string).collect(),
             }),
             ToManager::Advertise { offer } => Kind::Advertise(offer.into()),
             ToManager::Beat { claims: known } => Kind::Beat(wire::Beat {
@@ -368,6 +404,7 @@ impl TryFrom<wire::WorkerMessage> for ToManager {
                 version: hello.version,
                 offer: present("hello.offer", hello.offer)?.into(),
                 claims: parse_all("hello.claims", &hello.claims)?,
+                cached: parse_all("hello.cached", &hello.cached)?,
             },
             Kind::Advertise(offer) => ToManager::Advertise {
                 offer: offer.into(),
@@ -413,22 +450,35 @@ impl From<ToWorker> for wire::ManagerMessage {
                 lease_ms,
                 beat_ms,
             }),
-            ToWorker::Activate { claim, order } => {
+            ToWorker::Activate {
+                claim,
+                order,
+                behind,
+            } => {
                 let order = Some((*order).into());
                 Kind::Activate(wire::Activate {
                     claim: claim.to_string(),
                     order,
+                    behind: behind.map(|behind| behind.to_string()),
                 })
             }
-            ToWorker::Vacate { claim, reason } => {
+            ToWorker::Vacate {
+                claim,
+                reason,
+                grace_ms,
+            } => {
                 let reason = match reason {
                     VacateReason::Stale => Reason::Stale,
                     VacateReason::Held => Reason::Held,
                     VacateReason::Removed => Reason::Removed,
+                    VacateReason::Preempted => Reason::Preempted,
+                    VacateReason::Drained => Reason::Drained,
+                    VacateReason::CalledBack => Reason::CalledBack,
                 };
                 Kind::Vacate(wire::Vacate {
                     claim: claim.to_string(),
                     reason: reason.into(),
+                    grace_ms,
                 })
             }
             ToWorker::Forget { claim } => Kind::Forget(wire::Forget {
@@ -470,16 +520,24 @@ impl TryFrom<wire::ManagerMessage> for ToWorker {
             Kind::Activate(activate) => ToWorker::Activate {
                 claim: parse("activate.claim", &activate.claim)?,
                 order: Box::new(present("activate.order", activate.order)?.try_into()?),
+                behind: activate
+                    .behind
+                    .map(|behind| parse("activate.behind", &behind))
+                    .transpose()?,
             },
             Kind::Vacate(vacate) => {
                 let reason = match vacate.reason() {
                     Reason::Unspecified | Reason::Stale => VacateReason::Stale,
                     Reason::Held => VacateReason::Held,
                     Reason::Removed => VacateReason::Removed,
+                    Reason::Preempted => VacateReason::Preempted,
+                    Reason::Drained => VacateReason::Drained,
+                    Reason::CalledBack => VacateReason::CalledBack,
                 };
                 ToWorker::Vacate {
                     claim: parse("vacate.claim", &vacate.claim)?,
                     reason,
+                    grace_ms: vacate.grace_ms,
                 }
             }
             Kind::Forget(forget) => ToWorker::Forget {

@@ -10,7 +10,8 @@ pub use ids::{ClaimId, Digest, JobId, ParseIdError, Subject, WorkerName};
 pub use paths::{RelPath, join_path};
 pub use session::{LogStream, ToManager, ToWorker};
 pub use work::{
-    Blob, Ended, Fault, Input, Offer, Outputs, Program, Report, VacateReason, WorkOrder,
+    Blob, Ended, Exceeds, Fault, GpuNaming, Input, Offer, OfferedGpu, Outputs, Program, Report,
+    VacateReason, WorkOrder,
 };
 
 use serde::{Deserialize, Serialize};

@@ -4,11 +4,12 @@
 
 mod gpus;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use classad::{ClassAd, Expr};
 use nix::sys::statvfs::statvfs;
-use proto::nouns::{Offer, WorkerName};
+use proto::nouns::{Offer, OfferedGpu, WorkerName};
 use thiserror::Error;
 
 pub use gpus::{GpuAd, SIMULATED_GPUS_MAX, simulated};
@@ -94,7 +95,11 @@ pub fn offer(wanted: &Wanted) -> Result<Offer, DiscoveryError> {
     }
     let gpus = gpus
         .into_iter()
-        .map(|gpu| (gpu.id, gpu.ad.to_long()))
+        .map(|gpu| OfferedGpu {
+            id: gpu.id,
+            ad: gpu.ad.to_long(),
+            broken: None,
+        })
         .collect();
     Ok(Offer {
         ad: ad.to_long(),
@@ -102,6 +107,7 @@ pub fn offer(wanted: &Wanted) -> Result<Offer, DiscoveryError> {
         memory_mib,
         disk_kib,
         gpus,
+        resources: BTreeMap::new(),
     })
 }
 

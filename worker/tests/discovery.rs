@@ -66,7 +66,7 @@ fn simulated_gpus_are_like_real_ones() {
     let names: Vec<Value> = offer
         .gpus
         .iter()
-        .map(|(id, ad)| {
+        .map(|proto::nouns::OfferedGpu { id, ad, .. }| {
             let ad = ClassAd::parse_long(ad).unwrap();
             assert_eq!(ad.eval("DeviceUuid").as_str(), Some(id.as_str()));
             assert!(ad.eval("GlobalMemoryMb").as_i64().unwrap() > 10_000);
@@ -79,7 +79,7 @@ fn simulated_gpus_are_like_real_ones() {
         names,
         ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-40GB", "Tesla T4"]
     );
-    let ids: std::collections::BTreeSet<_> = offer.gpus.iter().map(|(id, _)| id).collect();
+    let ids: std::collections::BTreeSet<_> = offer.gpus.iter().map(|gpu| &gpu.id).collect();
     assert_eq!(ids.len(), 3);
     let elsewhere = simulated(&"w2".parse().unwrap(), &["A100:1".to_owned()]).unwrap();
     assert!(

@@ -40,6 +40,15 @@ pub struct JobSpec {
     pub request_memory_mib: u64,
     pub request_disk_kib: u64,
     pub request_gpus: u32,
+    /// What it needs of the memory of each of its GPUs, which it may share with others; `None`: the
+    /// GPUs are its own.
+    #[serde(default)]
+    pub request_gpu_memory_mib: Option<u64>,
+    /// Custom resources (`request_<name>`), by name in lower case.
+    #[serde(default)]
+    pub request_other: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub gpu_naming: GpuNaming,
     /// The user's expression and the automatic clauses, joined by `&&`. As in HTCondor there is no
     /// clause for `Cpus` when one is asked for, nor for memory or disk when none is: whoever carves
     /// a slot checks amounts himself.
@@ -82,6 +91,16 @@ pub enum TransferExecutable {
     Staged,
     /// It is on the worker already, at this path. Always so in the train universe.
     Present,
+}
+
+/// How a job's environment names its GPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GpuNaming {
+    #[default]
+    Uuid,
+    /// The driver's numbers, for programs that know no other.
+    Index,
 }
 
 /// Whether files are moved to and from the worker.

@@ -153,7 +153,7 @@ pub(crate) fn ended(ad: &mut ClassAd, exit: &Ended) {
             ad.insert("ExitBySignal", true);
             ad.insert("ExitSignal", i64::from(*signal));
         }
-        Ended::Vacated | Ended::NotStarted { .. } => {}
+        Ended::Vacated | Ended::Exceeded { .. } | Ended::NotStarted { .. } => {}
     }
 }
 

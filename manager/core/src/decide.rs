@@ -171,7 +171,11 @@ impl Queue {
         Some(Effect::Tell {
             worker,
             session,
-            message: ToWorker::Vacate { claim, reason },
+            message: ToWorker::Vacate {
+                claim,
+                reason,
+                grace_ms: None,
+            },
         })
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dags::dag::NodeKind;
 use dags::submit::{Items, JobSpec, Macros, Submit};
-use proto::nouns::{ClaimId, Ended, JobId, Report, WorkerName};
+use proto::nouns::{ClaimId, Ended, Exceeds, JobId, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Taken;
@@ -204,6 +204,8 @@ pub enum HoldCode {
     SubmittedOnHold,
     /// Too many workers could not start it.
     WorkerFaults,
+    /// It needs more of something than it asked for.
+    OutOfResources(Exceeds),
     /// `allowed_job_duration` is over.
     JobDuration,
     /// `allowed_execute_duration` is over.
@@ -440,6 +442,7 @@ impl HoldCode {
             HoldCode::TransferInput => 13,
             HoldCode::SubmittedOnHold => 15,
             HoldCode::WorkerFaults => 21,
+            HoldCode::OutOfResources(_) => 34,
             HoldCode::JobDuration => 46,
             HoldCode::ExecuteDuration => 47,
         }
@@ -449,6 +452,8 @@ impl HoldCode {
     pub fn subcode(self) -> i32 {
         match self {
             HoldCode::JobPolicy(subcode) => subcode,
+            HoldCode::OutOfResources(Exceeds::Memory) => 102,
+            HoldCode::OutOfResources(Exceeds::GpuMemory) => 103,
             HoldCode::UserRequest
             | HoldCode::JobPolicyUndefined
             | HoldCode::FailedToCreateProcess

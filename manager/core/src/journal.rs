@@ -523,7 +523,7 @@ pub fn exit_of(ended: &Ended) -> (Option<i32>, Option<i32>) {
     match ended {
         Ended::Exited(code) => (Some(*code), None),
         Ended::Signaled(signal) => (None, Some(*signal)),
-        Ended::Vacated | Ended::NotStarted { .. } => (None, None),
+        Ended::Vacated | Ended::Exceeded { .. } | Ended::NotStarted { .. } => (None, None),
     }
 }
 

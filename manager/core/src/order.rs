@@ -7,8 +7,8 @@ use std::str::FromStr;
 use dags::dag::Dag;
 use dags::submit::{JobSpec, TransferExecutable, Universe};
 use proto::nouns::{
-    Blob, ClaimId, Digest, Input, JobId, Outputs, Program, RelPath, Report, ToWorker, WorkOrder,
-    join_path,
+    Blob, ClaimId, Digest, GpuNaming, Input, JobId, Outputs, Program, RelPath, Report, ToWorker,
+    WorkOrder, join_path,
 };
 
 use crate::decide::params_json;
@@ -161,6 +161,12 @@ impl Queue {
             cpus: spec.request_cpus,
             memory_mib: spec.request_memory_mib,
             gpus: gpus.to_vec(),
+            gpu_memory_mib: spec.request_gpu_memory_mib,
+            gpu_naming: match spec.gpu_naming {
+                dags::submit::GpuNaming::Uuid => GpuNaming::Uuid,
+                dags::submit::GpuNaming::Index => GpuNaming::Index,
+            },
+            resources: spec.request_other.clone(),
             params: self.params(cluster, job.proc),
             kill_signal: signal(&spec.kill_signal),
             kill_grace_ms: self.limits().kill_grace_ms,
@@ -370,6 +376,7 @@ fn activate(claim: ClaimId, order: WorkOrder) -> ToWorker {
     ToWorker::Activate {
         claim,
         order: Box::new(order),
+        behind: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use classad::ClassAd;
 use dags::submit::JobSpec;
-use proto::nouns::{ClaimId, JobId, Offer, WorkerName};
+use proto::nouns::{ClaimId, JobId, Offer, OfferedGpu, WorkerName};
 
 /// Every worker that claims may name.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +118,7 @@ impl Worker {
             .offer
             .gpus
             .iter()
-            .map(|(id, _)| id)
+            .map(|gpu| &gpu.id)
             .filter(|id| !held(id));
         Free {
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
@@ -223,9 +223,9 @@ impl OfferAds {
     pub(crate) fn parse(offer: &Offer) -> Result<OfferAds, String> {
         let machine = ClassAd::parse_long(&offer.ad)
             .map_err(|error| format!("the machine's ad does not parse: {error}"))?;
-        let gpu = |(id, text): &(String, String)| match ClassAd::parse_long(text) {
-            Ok(ad) => Ok((id.clone(), ad)),
-            Err(error) => Err(format!("the ad of GPU {id} does not parse: {error}")),
+        let gpu = |gpu: &OfferedGpu| match ClassAd::parse_long(&gpu.ad) {
+            Ok(ad) => Ok((gpu.id.clone(), ad)),
+            Err(error) => Err(format!("the ad of GPU {} does not parse: {error}", gpu.id)),
         };
         let gpus = offer.gpus.iter().map(gpu).collect::<Result<_, String>>()?;
         Ok(OfferAds { machine, gpus })

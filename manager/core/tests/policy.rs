@@ -73,6 +73,7 @@ impl House {
             memory_mib: 8192,
             disk_kib: 1 << 30,
             gpus: Vec::new(),
+            resources: std::collections::BTreeMap::new(),
         };
         let waiting = self.orders.iter().map(|(claim, _)| *claim);
         let claims = self.running.into_iter().chain(waiting).collect();
@@ -82,6 +83,7 @@ impl House {
             version: "test".to_owned(),
             offer,
             claims,
+            cached: Vec::new(),
         });
     }
 
@@ -117,7 +119,7 @@ impl House {
     fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Tell {
-                message: ToWorker::Activate { claim, order },
+                message: ToWorker::Activate { claim, order, .. },
                 ..
             } => self.orders.push_back((claim, *order)),
             Effect::Tell {

@@ -773,6 +773,7 @@ impl World {
             memory_mib: 8192,
             disk_kib: 1 << 30,
             gpus: Vec::new(),
+            resources: BTreeMap::new(),
         };
         let machine = &mut self.machines[worker];
         let mut core = Core::new(machine.name.clone(), boot, "sim".to_owned(), offer);

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimId, Offer, Report, VacateReason, WorkOrder, WorkerName};
+use super::{ClaimId, Digest, Offer, Report, VacateReason, WorkOrder, WorkerName};
 
 /// From a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum ToManager {
         version: String,
         offer: Offer,
         claims: Vec<ClaimId>,
+        /// What its cache holds, the largest first; not all of it.
+        cached: Vec<Digest>,
     },
     /// The offer changed.
     Advertise { offer: Offer },
@@ -44,15 +46,19 @@ pub enum ToWorker {
         lease_ms: u64,
         beat_ms: u64,
     },
-    /// Run this.
+    /// Run this: now, or, sent ahead, with the resources of the claim `behind` when that has
+    /// ended.
     Activate {
         claim: ClaimId,
         order: Box<WorkOrder>,
+        behind: Option<ClaimId>,
     },
     /// End this claim and report.
     Vacate {
         claim: ClaimId,
         reason: VacateReason,
+        /// How long it may take to end, where that is not what its order says.
+        grace_ms: Option<u64>,
     },
     /// The claim's report is durable, or will never be wanted: forget it.
     Forget { claim: ClaimId },

@@ -15,8 +15,22 @@ pub struct Offer {
     pub cpus: u32,
     pub memory_mib: u64,
     pub disk_kib: u64,
-    /// Device id (the GPU's UUID) and its property ad in long form.
-    pub gpus: Vec<(String, String)>,
+    pub gpus: Vec<OfferedGpu>,
+    /// Custom resources, by name in lower case: what `request_<name>` asks for.
+    #[serde(default)]
+    pub resources: BTreeMap<String, u64>,
+}
+
+/// One device of an offer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferedGpu {
+    /// Its UUID.
+    pub id: String,
+    /// Its property ad in long form.
+    pub ad: String,
+    /// Why it must not be used, if it must not.
+    #[serde(default)]
+    pub broken: Option<String>,
 }
 
 /// Everything a worker needs to run one attempt of a job.
@@ -37,12 +51,27 @@ pub struct WorkOrder {
     pub memory_mib: u64,
     /// Ids of the devices that were carved for this claim.
     pub gpus: Vec<String>,
+    /// What the claim has of the memory of each of its devices; `None` is all of it, and the
+    /// devices are nobody else's.
+    pub gpu_memory_mib: Option<u64>,
+    pub gpu_naming: GpuNaming,
+    /// Custom resources that were carved for this claim.
+    pub resources: BTreeMap<String, u64>,
     /// The trial's parameters as a JSON object, put where `UPDRAFT_PARAMS` points.
     pub params: Option<String>,
     /// The signal that asks the job to end, before it is killed.
     pub kill_signal: i32,
     /// How long a job that was asked to end may take before it is killed.
     pub kill_grace_ms: u64,
+}
+
+/// How a job's environment names its devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GpuNaming {
+    #[default]
+    Uuid,
+    /// The driver's numbers, for programs that know no other.
+    Index,
 }
 
 /// What is executed.
@@ -127,11 +156,24 @@ pub enum Ended {
     Signaled(i32),
     /// Ended because the manager asked for it.
     Vacated,
+    /// Ended by the worker, or by itself, because it needs more than it has.
+    Exceeded {
+        resource: Exceeds,
+        /// As far as it is known; or 0.
+        used_mib: u64,
+    },
     /// Never started.
     NotStarted {
         fault: Fault,
         reason: String,
     },
+}
+
+/// What a job may need more of than it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exceeds {
+    Memory,
+    GpuMemory,
 }
 
 /// Whose fault it is that a job did not start.
@@ -150,4 +192,10 @@ pub enum VacateReason {
     Stale,
     Held,
     Removed,
+    /// Another job has a better right to the slot.
+    Preempted,
+    /// The worker is drained.
+    Drained,
+    /// It was sent ahead, and something better has turned up.
+    CalledBack,
 }

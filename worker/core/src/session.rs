@@ -117,8 +117,12 @@ impl Core {
             } => {
                 self.welcome(now, pool, beat_ms, &mut effects);
             }
-            ToWorker::Activate { claim, order } => self.activate(now, claim, order, &mut effects),
-            ToWorker::Vacate { claim, reason: _ } => self.vacate(now, claim, &mut effects),
+            ToWorker::Activate {
+                claim,
+                order,
+                behind: _,
+            } => self.activate(now, claim, order, &mut effects),
+            ToWorker::Vacate { claim, .. } => self.vacate(now, claim, &mut effects),
             ToWorker::Forget { claim } => self.forget(claim, &mut effects),
             ToWorker::Tail {
                 request,
@@ -470,6 +474,7 @@ impl Core {
             version: self.version.clone(),
             offer: self.offer.clone(),
             claims: self.spoken_of(),
+            cached: Vec::new(),
         }));
     }
 

@@ -92,6 +92,9 @@ fn order() -> Box<WorkOrder> {
         cpus: 1,
         memory_mib: 1,
         gpus: Vec::new(),
+        gpu_memory_mib: None,
+        gpu_naming: proto::nouns::GpuNaming::Uuid,
+        resources: BTreeMap::new(),
         params: None,
         kill_signal: 15,
         kill_grace_ms: 10,
@@ -192,11 +195,13 @@ impl World {
                 self.down.push(ToWorker::Vacate {
                     claim,
                     reason: VacateReason::Removed,
+                    grace_ms: None,
                 });
             } else if !known.contains(&claim) {
                 self.down.push(ToWorker::Activate {
                     claim,
                     order: order(),
+                    behind: None,
                 });
             }
         }
@@ -249,6 +254,7 @@ impl World {
                     self.down.push(ToWorker::Activate {
                         claim,
                         order: order(),
+                        behind: None,
                     });
                 }
             }

@@ -31,6 +31,9 @@ fn order() -> Box<WorkOrder> {
         cpus: 1,
         memory_mib: 1,
         gpus: Vec::new(),
+        gpu_memory_mib: None,
+        gpu_naming: proto::nouns::GpuNaming::Uuid,
+        resources: std::collections::BTreeMap::new(),
         params: None,
         kill_signal: 15,
         kill_grace_ms: 700,
@@ -110,6 +113,7 @@ impl World {
                 let message = ToWorker::Activate {
                     claim: claim(serial),
                     order: order(),
+                    behind: None,
                 };
                 core.message(now, message)
             }
@@ -120,6 +124,7 @@ impl World {
                     ToWorker::Vacate {
                         claim: claim(serial),
                         reason,
+                        grace_ms: None,
                     },
                 )
             }
@@ -179,6 +184,7 @@ fn ended_text(ended: &Ended) -> String {
         Ended::Exited(code) => format!("exit {code}"),
         Ended::Signaled(signal) => format!("signal {signal}"),
         Ended::Vacated => "vacated".to_owned(),
+        Ended::Exceeded { resource, used_mib } => format!("exceeded {resource:?} {used_mib}"),
         Ended::NotStarted {
             fault: Fault::Job,
             reason,

@@ -104,6 +104,9 @@ fn sh(script: &str) -> WorkOrder {
         gpus: Vec::new(),
         params: None,
         kill_signal: 15,
+        gpu_memory_mib: None,
+        gpu_naming: proto::nouns::GpuNaming::Uuid,
+        resources: BTreeMap::new(),
         kill_grace_ms: 60_000,
     }
 }
@@ -425,7 +428,13 @@ async fn jobs_end_when_asked() {
             .await;
         world.session.progress(ready).await;
         let reason = VacateReason::Held;
-        world.session.say(ToWorker::Vacate { claim, reason }).await;
+        let grace_ms = None;
+        let message = ToWorker::Vacate {
+            claim,
+            reason,
+            grace_ms,
+        };
+        world.session.say(message).await;
         let report = world.session.finished(claim).await;
         assert_eq!(report.ended, Ended::Vacated, "{script}");
         assert_eq!(world.text(report.stdout), stdout, "{script}");

@@ -88,6 +88,7 @@ impl Session {
         self.say(ToWorker::Activate {
             claim,
             order: Box::new(order),
+            behind: None,
         })
         .await;
     }

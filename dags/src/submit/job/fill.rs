@@ -8,7 +8,7 @@ use super::super::environment;
 use super::super::policy::JobPolicy;
 use super::super::quoting::{join_arguments, join_old, split_arguments};
 use super::super::requirements::Host;
-use super::super::spec::{JobSpec, TransferExecutable, Universe};
+use super::super::spec::{GpuNaming, JobSpec, TransferExecutable, Universe};
 use super::super::values;
 use super::matching::{abilities, requirements_of, transfer_mode};
 use super::policy::policy;
@@ -87,6 +87,9 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
         request_memory_mib: resources.memory_mib,
         request_disk_kib: resources.disk_kib,
         request_gpus: resources.gpus,
+        request_gpu_memory_mib: None,
+        request_other: BTreeMap::new(),
+        gpu_naming: GpuNaming::Uuid,
         requirements,
         rank,
         priority: ended.priority,

@@ -333,7 +333,7 @@ fn end_of(ended: &Ended) -> Option<End> {
     match ended {
         Ended::Exited(code) => Some(End::Exit(*code)),
         Ended::Signaled(signal) => Some(End::Signal(*signal)),
-        Ended::Vacated | Ended::NotStarted { .. } => None,
+        Ended::Vacated | Ended::Exceeded { .. } | Ended::NotStarted { .. } => None,
     }
 }
 

@@ -167,7 +167,7 @@ fn moments_of<'a>(event: &'a Event, record: Option<&'a Proc>) -> Vec<Moment<'a>>
         Event::JobStarted { .. } => late().into_iter().collect(),
         Event::JobReported { report, .. } => match report.ended {
             Ended::Exited(_) | Ended::Signaled(_) => late().into_iter().collect(),
-            Ended::Vacated | Ended::NotStarted { .. } => Vec::new(),
+            Ended::Vacated | Ended::Exceeded { .. } | Ended::NotStarted { .. } => Vec::new(),
         },
         Event::JobCompleted { .. } => vec![Moment::Terminated],
         Event::JobRequeued { cause, .. } => match cause {

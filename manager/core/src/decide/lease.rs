@@ -47,6 +47,7 @@ fn expire_worker(
             let message = ToWorker::Vacate {
                 claim,
                 reason: VacateReason::Stale,
+                grace_ms: None,
             };
             decision.effects.push(Effect::Tell {
                 worker: name.clone(),

@@ -1,7 +1,7 @@
 //! Reports: what an attempt's result means for its job, and for the node or trial that the job
 //! works for.
 
-use proto::nouns::{Ended, Fault, JobId, Now, Report};
+use proto::nouns::{Ended, Exceeds, Fault, JobId, Now, Report};
 
 use crate::decide::Decision;
 use crate::decide::node::{NOT_SUBMITTED, REMOVED};
@@ -47,6 +47,10 @@ impl Queue {
                 reason,
             } => {
                 vec![self.unfit(job, HoldCode::FailedToCreateProcess, reason.clone())]
+            }
+            Ended::Exceeded { resource, used_mib } => {
+                let reason = exceeded(*resource, *used_mib);
+                vec![self.unfit(job, HoldCode::OutOfResources(*resource), reason)]
             }
             Ended::Exited(_) | Ended::Signaled(_) => {
                 self.verdict(now, job, (cluster, &proc), report)
@@ -163,6 +167,18 @@ fn after_landing(job: JobId, hold: Option<PolicyHold>, failure: Option<String>) 
     }
 }
 
+/// What a job that needs more than it has is told.
+fn exceeded(resource: Exceeds, used_mib: u64) -> String {
+    let what = match resource {
+        Exceeds::Memory => "memory",
+        Exceeds::GpuMemory => "GPU memory",
+    };
+    match used_mib {
+        0 => format!("needed more {what} than it has"),
+        used => format!("used {used} MiB of {what}, more than it has"),
+    }
+}
+
 /// The job runs once more.
 fn retry(job: JobId, failure: Option<String>, report: Report) -> Event {
     let failure = failure.unwrap_or_else(|| "ended well, and its policy is to run it".to_owned());
@@ -183,7 +199,9 @@ fn failure(report: &Report, success_exit_code: i32) -> Option<String> {
         }
         Ended::Exited(code) => Some(format!("exited with code {code}")),
         Ended::Signaled(signal) => Some(format!("was killed by signal {signal}")),
-        Ended::Vacated | Ended::NotStarted { .. } => Some("did not run to its end".to_owned()),
+        Ended::Vacated | Ended::Exceeded { .. } | Ended::NotStarted { .. } => {
+            Some("did not run to its end".to_owned())
+        }
     }
 }
 
@@ -204,7 +222,7 @@ pub(crate) fn return_code(proc: &Proc) -> i32 {
     match proc.ending().map(|ending| &ending.report.ended) {
         Some(Ended::Exited(code)) => *code,
         Some(Ended::Signaled(signal)) => -*signal,
-        Some(Ended::Vacated | Ended::NotStarted { .. }) => NOT_SUBMITTED,
+        Some(Ended::Vacated | Ended::Exceeded { .. } | Ended::NotStarted { .. }) => NOT_SUBMITTED,
         None => REMOVED,
     }
 }

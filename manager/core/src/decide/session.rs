@@ -225,7 +225,15 @@ fn stale(queue: &Queue, worker: &WorkerName, session: u64, claims: &[ClaimId]) -
         .filter(|claim| queue.current(worker, **claim).is_none());
     let reason = VacateReason::Stale;
     stale
-        .map(|&claim| tell(worker, session, ToWorker::Vacate { claim, reason }))
+        .map(|&claim| {
+            let grace_ms = None;
+            let message = ToWorker::Vacate {
+                claim,
+                reason,
+                grace_ms,
+            };
+            tell(worker, session, message)
+        })
         .collect()
 }
 

@@ -81,6 +81,7 @@ impl House {
             memory_mib: 8192,
             disk_kib: 1 << 30,
             gpus: Vec::new(),
+            resources: std::collections::BTreeMap::new(),
         };
         self.says(ToManager::Hello {
             worker: worker(),
@@ -88,6 +89,7 @@ impl House {
             version: "test".to_owned(),
             offer,
             claims,
+            cached: Vec::new(),
         });
     }
 
@@ -143,7 +145,7 @@ impl House {
     fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Tell {
-                message: ToWorker::Activate { claim, order },
+                message: ToWorker::Activate { claim, order, .. },
                 ..
             } => self.orders.push_back((claim, *order)),
             Effect::Script(order) => self.scripts.push_back(*order),
