@@ -121,6 +121,9 @@ codes! {
     StudyMissingKey "T004" "a study file lacks a key that it must have";
     StudyBadValue "T005" "the value of a key has the wrong type or is out of range";
     StudySpace "T006" "a parameter's range, scale, choices or default do not fit together";
+    RulesSyntax "R001" "the pool's rules are not TOML";
+    RulesUnknownKey "R002" "the pool's rules have a key that means nothing there";
+    RulesBadValue "R003" "a value of the pool's rules has the wrong type or is out of range";
 }
 
 impl Code {

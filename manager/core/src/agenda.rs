@@ -23,6 +23,10 @@ pub(crate) enum Item {
     Prepare { run: u32, node: u32 },
     /// The run's nodes may all have ended.
     Close { run: u32 },
+    /// It is to be found out where a cluster's idle jobs stand among those who wait.
+    Sort { cluster: u32 },
+    /// The same for one job.
+    SortJob { job: JobId },
     /// A job's state changed, and its description says what then.
     Policy { job: JobId },
     /// Look for every node of a run that may start, and every study that may go on.
@@ -87,6 +91,8 @@ impl Agenda {
             | Item::Held { .. }
             | Item::Prepare { .. }
             | Item::Close { .. }
+            | Item::Sort { .. }
+            | Item::SortJob { .. }
             | Item::Policy { .. }
             | Item::Review { .. } => first,
         };
@@ -113,6 +119,11 @@ impl Queue {
             Item::Held { run, node } => self.held(run, node),
             Item::Prepare { run, node } => (Vec::new(), self.prepare_again(run, node)),
             Item::Policy { job } => self.look_again(now, job),
+            Item::Sort { cluster } => (self.sort(cluster), Vec::new()),
+            Item::SortJob { job } => {
+                let event = self.sort_job(job);
+                (event.into_iter().collect(), Vec::new())
+            }
             Item::Launch { run } => self.launch(now, run),
             Item::Close { run } => self.close(run),
             Item::Review { run } => {

@@ -6,17 +6,21 @@ use proto::nouns::{Blob, ClaimId, JobId, Now, WorkerName};
 
 use crate::agenda::Item;
 use crate::command::DrainState;
-use crate::event::{Event, NodeEnd, Part, Requeue, Soft, Taken};
+use crate::event::{Event, NodeEnd, Part, Requeue, Soft};
 use crate::job::{Cluster, Ending, Phase, ProcState};
+use crate::negotiator::Change;
 use crate::policy::Watching;
-use crate::pool::{Carve, Worker};
 use crate::queue::Queue;
 use crate::record::RecordKey;
 use crate::run::{Halt, NodeState, Run, RunState, ScriptKind, ScriptPhase};
 use crate::study::Asking;
 use crate::workspace::Workspace;
 
+mod claims;
 mod runs;
+
+use claims::Begins;
+pub use claims::Lingering;
 
 /// How long a worker that could not start a job gets no other: this, doubled for each time in a
 /// row.
@@ -137,9 +141,18 @@ impl Queue {
                 gpus,
                 taken,
                 filled,
+                behind,
             } => {
                 self.touch(*job).filled.clone_from(filled);
-                self.job_claimed(now, *job, *claim, worker, gpus, *taken);
+                let begins = Begins {
+                    job: *job,
+                    claim: *claim,
+                    worker,
+                    gpus,
+                    taken,
+                    behind: *behind,
+                };
+                self.job_claimed(now, &begins);
             }
             Event::JobStarted { job } => self.job_started(now, *job),
             Event::JobReported {
@@ -149,6 +162,7 @@ impl Queue {
                 hold,
                 ..
             } => {
+                self.ran(*job, report);
                 let (_, worker) = self.running(*job);
                 if let Some(entry) = self.pool.workers.get_mut(&worker) {
                     entry.faults_in_a_row = 0;
@@ -193,6 +207,13 @@ impl Queue {
                 self.job_removed(now, *job, reason);
             }
             Event::WorkerDrained { worker, drain } => self.worker_drained(worker, *drain),
+            Event::RulesSet(rules) => self.rules_set(rules),
+            Event::AccountSet { submitter, setting } => {
+                let rules = &self.rules;
+                self.accounts.set(rules, submitter, *setting, now.wall_ms);
+                self.account_changed(submitter);
+                self.agenda.add_match();
+            }
             Event::Soft(soft) => self.apply_soft(now, soft),
         }
         self.watch.arm(now, self.limits.policy_interval_ms);
@@ -209,6 +230,7 @@ impl Queue {
                 offer,
                 ads,
                 stale,
+                cached,
             } => {
                 let entry = self.worker_entry(now, worker);
                 entry.session = Some(*session);
@@ -216,15 +238,29 @@ impl Queue {
                 entry.version.clone_from(version);
                 entry.heard_mono_ms = now.mono_ms;
                 entry.stale = stale.iter().copied().collect();
-                entry.advertise(offer.clone(), ads.0.clone());
-                self.slot_changed(worker);
+                entry.advertise(worker, offer.clone(), ads.0.clone());
+                self.pool.forget_cached(worker);
+                self.pool.cached(worker, cached.iter().copied());
+                self.slot_changed(worker, Change::Advert);
             }
             Soft::WorkerAdvertised { worker, offer, ads } => {
-                self.worker_entry(now, worker)
-                    .advertise(offer.clone(), ads.0.clone());
-                self.slot_changed(worker);
+                let entry = self.worker_entry(now, worker);
+                entry.advertise(worker, offer.clone(), ads.0.clone());
+                self.slot_changed(worker, Change::Advert);
             }
             Soft::ClaimKept { job } => self.claim_kept(now, *job),
+            Soft::ClaimLingers { claim } => self.claim_lingers(now, *claim),
+            Soft::ClaimCalledBack { worker, claim } => {
+                let entry = self.pool.workers.get_mut(worker);
+                if let Some(carve) = entry.and_then(|entry| entry.carves.get_mut(claim)) {
+                    carve.called_back = true;
+                }
+            }
+            Soft::AccountsTakenUp => {
+                for submitter in self.accounts.take_up(&self.rules, now.wall_ms) {
+                    self.account_changed(&submitter);
+                }
+            }
             Soft::WorkerHeard { worker, claims } => {
                 let entry = self.worker_entry(now, worker);
                 entry.heard_mono_ms = now.mono_ms;
@@ -234,20 +270,19 @@ impl Queue {
                     }
                 }
             }
-            Soft::WorkerCutOff { worker } => self.worker_entry(now, worker).session = None,
+            Soft::WorkerCutOff { worker } => {
+                self.worker_entry(now, worker).session = None;
+                self.slot_changed(worker, Change::Advert);
+            }
             Soft::WorkerGone { worker } => {
+                self.pool.forget_cached(worker);
                 self.pool.workers.remove(worker);
+                self.slot_changed(worker, Change::Loss);
             }
-            Soft::ClaimEnded { worker, claim } => {
-                if let Some(entry) = self.pool.workers.get_mut(worker) {
-                    entry.carves.remove(claim);
-                    entry.stale.remove(claim);
-                    self.slot_changed(worker);
-                }
-            }
+            Soft::ClaimEnded { worker, claim } => self.claim_ended(now, worker, *claim),
             Soft::WorkerResumed { worker } => {
                 self.worker_entry(now, worker).paused_until_mono_ms = None;
-                self.agenda.add_match();
+                self.slot_changed(worker, Change::Gain);
             }
             Soft::PoliciesLooked { next } => {
                 self.watch
@@ -346,71 +381,17 @@ impl Queue {
         self.workspaces.insert(top, workspace.clone());
     }
 
-    fn job_claimed(
-        &mut self,
-        now: Now,
-        job: JobId,
-        claim: ClaimId,
-        worker: &WorkerName,
-        gpus: &[String],
-        taken: Taken,
-    ) {
-        self.meta.next_claim = claim.serial + 1;
-        self.dirty.insert(RecordKey::Meta);
-        let proc = self.touch(job);
-        proc.attempts += 1;
-        proc.past.first_claimed_ms.get_or_insert(now.wall_ms);
-        proc.past.claimed_ms = Some(now.wall_ms);
-        proc.past.executing_ms = None;
-        let gpus = gpus.to_vec();
-        let worker = worker.clone();
-        let state = ProcState::Running {
-            claim,
-            worker,
-            phase: Phase::Staging,
-            taken,
-            gpus,
-        };
-        self.set_job(now, job, state);
-        self.claim_kept(now, job);
-    }
-
-    /// Carves the slot of a running job's claim.
-    fn claim_kept(&mut self, now: Now, job: JobId) {
-        let Some((_, proc)) = self.job(job) else {
-            return;
-        };
-        let ProcState::Running {
-            claim,
-            worker,
-            taken,
-            gpus,
-            ..
-        } = proc.state
-        else {
-            return;
-        };
-        let carve = Carve {
-            job,
-            cpus: taken.cpus,
-            memory_mib: taken.memory_mib,
-            disk_kib: taken.disk_kib,
-            gpus,
-            since_ms: proc.since_ms,
-            renewed_mono_ms: now.mono_ms,
-            lease_ms: taken.lease_ms,
-            vacating: false,
-        };
-        self.worker_entry(now, &worker).carves.insert(claim, carve);
-        self.slot_changed(&worker);
-        self.limit_time(now, job);
-    }
-
     fn job_started(&mut self, now: Now, job: JobId) {
         let proc = self.touch(job);
         if let ProcState::Running { phase, .. } = &mut proc.state {
-            *phase = Phase::Executing;
+            let before = std::mem::replace(phase, Phase::Executing);
             proc.past.executing_ms.get_or_insert(now.wall_ms);
+            if before == Phase::Ahead {
+                let cluster = self.clusters.get_mut(&job.cluster);
+                let tally = &mut cluster.expect("touched just now").tally;
+                tally.idle -= 1;
+                tally.running += 1;
+            }
             self.limit_time(now, job);
         }
     }
@@ -433,6 +414,11 @@ impl Queue {
             | Requeue::LeaseExpired { .. }
             | Requeue::Lost { .. }
             | Requeue::Vacated { .. } => self.evicted(now, job),
+            Requeue::CalledBack { .. } => {
+                self.vacate(job);
+                // It was no attempt.
+                self.touch(job).attempts -= 1;
+            }
         }
         let proc = self.touch(job);
         match cause {
@@ -445,7 +431,10 @@ impl Queue {
                 proc.past.completions += 1;
                 proc.past.exit = Some(report.ended.clone());
             }
-            Requeue::LeaseExpired { .. } | Requeue::Lost { .. } | Requeue::Vacated { .. } => {}
+            Requeue::LeaseExpired { .. }
+            | Requeue::Lost { .. }
+            | Requeue::Vacated { .. }
+            | Requeue::CalledBack { .. } => {}
         }
         self.set_job(now, job, ProcState::Idle);
     }
@@ -505,6 +494,7 @@ impl Queue {
         entry.faults_in_a_row += 1;
         let doublings = entry.faults_in_a_row.min(PAUSE_DOUBLINGS_MAX);
         entry.paused_until_mono_ms = Some(now.mono_ms + (PAUSE_MS << doublings));
+        self.slot_changed(worker, Change::Loss);
     }
 
     fn worker_drained(&mut self, worker: &WorkerName, drain: DrainState) {
@@ -513,7 +503,7 @@ impl Queue {
             DrainState::Open => self.drained.remove(worker),
         };
         self.dirty.insert(RecordKey::Drained(worker.clone()));
-        self.agenda.add_match();
+        self.slot_changed(worker, Change::Gain);
     }
 
     /// Changes a job's state, with everything that counts states.
@@ -536,6 +526,7 @@ impl Queue {
             proc.past.claimed_for_ms += now.wall_ms.saturating_sub(since_ms);
             proc.past.worker = Some(worker.clone());
             self.watch.forget(job);
+            self.set_running(job, None);
         }
         let cluster = self
             .clusters
@@ -558,44 +549,7 @@ impl Queue {
                 self.agenda.add(Item::Judge { run, node });
             }
         }
-        self.place(job.cluster);
-    }
-
-    /// A job that runs loses its claim before its end.
-    fn evicted(&mut self, now: Now, job: JobId) {
-        self.vacate(job);
-        if self.touched(job).is_some_and(|proc| proc.claim().is_some()) {
-            self.touch(job).past.vacated_ms = Some(now.wall_ms);
-        }
-    }
-
-    /// The slot of a job's claim stays taken until the worker says that it stopped.
-    fn vacate(&mut self, job: JobId) {
-        let Some(proc) = self.touched(job) else {
-            return;
-        };
-        let ProcState::Running { claim, worker, .. } = proc.state.clone() else {
-            return;
-        };
-        let entry = self.pool.workers.get_mut(&worker);
-        if let Some(carve) = entry.and_then(|worker| worker.carves.get_mut(&claim)) {
-            carve.vacating = true;
-        }
-    }
-
-    fn slot_changed(&mut self, worker: &WorkerName) {
-        if let Some(entry) = self.pool.workers.get_mut(worker) {
-            entry.refresh(worker);
-        }
-        self.agenda.add_match();
-    }
-
-    fn worker_entry(&mut self, now: Now, worker: &WorkerName) -> &mut Worker {
-        let cut_off = || Worker::cut_off(now.mono_ms);
-        self.pool
-            .workers
-            .entry(worker.clone())
-            .or_insert_with(cut_off)
+        self.place_job(job);
     }
 
     fn running(&mut self, job: JobId) -> (ClaimId, WorkerName) {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dags::Rules;
 use dags::dag::Dag;
 use dags::submit::{Macros, Submit};
 use proto::nouns::{Blob, JobId, Subject, ToManager, WorkerName};
 
+use crate::accounts::{Setting, Submitter};
 use crate::run::ScriptKind;
 use crate::study::Params;
 use crate::workspace::Delivery;
@@ -73,6 +75,13 @@ pub enum Command {
     Drain {
         worker: WorkerName,
         drain: DrainState,
+    },
+    /// The pool's rules from now on.
+    SetRules(Arc<Rules>),
+    /// Something of a submitter's account.
+    SetAccount {
+        submitter: Submitter,
+        setting: Setting,
     },
     /// A deadline that [`crate::Queue::next_deadline`] gave has passed.
     Tick,

@@ -15,7 +15,9 @@ mod trial;
 pub(crate) use run::not_done;
 pub(crate) use trial::params_json;
 
-use proto::nouns::{JobId, Now, ToWorker, VacateReason};
+use std::collections::BTreeMap;
+
+use proto::nouns::{ClaimId, JobId, Now, ToWorker, VacateReason};
 
 use crate::command::{Command, DrainState, Refusal, Reply};
 use crate::effect::Effect;
@@ -81,6 +83,11 @@ pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decisi
             };
             Ok(Decision::new(vec![Event::WorkerDrained { worker, drain }]).reply(reply))
         }
+        Command::SetRules(rules) => Ok(Decision::new(vec![Event::RulesSet(rules)])),
+        Command::SetAccount { submitter, setting } => {
+            let event = Event::AccountSet { submitter, setting };
+            Ok(Decision::new(vec![event]))
+        }
         Command::Tick => {
             let mut decision = lease::expire(queue, now);
             decision.events.extend(queue.scripts_due(now));
@@ -101,8 +108,13 @@ pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decisi
 
 /// What a restart takes up again, besides what the agenda finds.
 pub(crate) fn recovery(queue: &Queue) -> (Vec<Event>, Vec<Effect>) {
-    let mut events = Vec::new();
+    let mut events = vec![Event::Soft(Soft::AccountsTakenUp)];
     let mut effects = Vec::new();
+    // A claim comes before those that wait behind it.
+    let mut claims: BTreeMap<ClaimId, Soft> = BTreeMap::new();
+    for &claim in queue.lingering.keys() {
+        claims.insert(claim, Soft::ClaimLingers { claim });
+    }
     for cluster in queue.clusters.values() {
         for (&proc, record) in &cluster.procs {
             let job = JobId {
@@ -110,7 +122,9 @@ pub(crate) fn recovery(queue: &Queue) -> (Vec<Event>, Vec<Effect>) {
                 proc,
             };
             match &record.state {
-                ProcState::Running { .. } => events.push(Event::Soft(Soft::ClaimKept { job })),
+                ProcState::Running { claim, .. } => {
+                    claims.insert(*claim, Soft::ClaimKept { job });
+                }
                 ProcState::Landing { .. } => effects.extend(queue.land(job)),
                 ProcState::Idle
                 | ProcState::Held { .. }
@@ -119,6 +133,7 @@ pub(crate) fn recovery(queue: &Queue) -> (Vec<Event>, Vec<Effect>) {
             }
         }
     }
+    events.extend(claims.into_values().map(Event::Soft));
     for run in queue
         .runs
         .values()

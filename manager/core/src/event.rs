@@ -1,12 +1,15 @@
 //! What happened. Events are decided, then applied; nothing else changes the queue.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use dags::Rules;
 use dags::dag::Throttles;
 use dags::submit::JobSpec;
-use proto::nouns::{Blob, ClaimId, JobId, Offer, Report, WorkerName};
+use proto::nouns::{Blob, ClaimId, Digest, JobId, Offer, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::{Charge, Setting, Submitter};
 use crate::command::{DrainState, ScriptEnd};
 use crate::job::{Cluster, HoldCode, PolicyHold};
 use crate::pool::OfferAds;
@@ -125,9 +128,11 @@ pub enum Event {
         claim: ClaimId,
         worker: WorkerName,
         gpus: Vec<String>,
-        taken: Taken,
+        taken: Arc<Taken>,
         /// The job as it runs there, where its description takes something from the machine.
         filled: Option<Box<JobSpec>>,
+        /// Sent ahead: it follows this claim in its slot.
+        behind: Option<ClaimId>,
     },
     JobStarted {
         job: JobId,
@@ -169,6 +174,13 @@ pub enum Event {
     WorkerDrained {
         worker: WorkerName,
         drain: DrainState,
+    },
+    /// The pool has these rules from now on.
+    RulesSet(Arc<Rules>),
+    /// An admin set something of an account.
+    AccountSet {
+        submitter: Submitter,
+        setting: Setting,
     },
     Soft(Soft),
 }
@@ -226,6 +238,8 @@ pub enum Soft {
         ads: Box<Ads>,
         /// Claims that it still runs and should not.
         stale: Vec<ClaimId>,
+        /// What its cache holds.
+        cached: Vec<Digest>,
     },
     WorkerAdvertised {
         worker: WorkerName,
@@ -248,6 +262,17 @@ pub enum Soft {
     },
     /// The worker no longer runs the claim.
     ClaimEnded {
+        worker: WorkerName,
+        claim: ClaimId,
+    },
+    /// The slot of a claim that lingered is still taken after a restart.
+    ClaimLingers {
+        claim: ClaimId,
+    },
+    /// What was in use before a restart is counted; what still is, its claims say.
+    AccountsTakenUp,
+    /// The claim was sent ahead, and its worker is asked not to begin it.
+    ClaimCalledBack {
         worker: WorkerName,
         claim: ClaimId,
     },
@@ -327,6 +352,8 @@ pub enum Requeue {
     Lost { worker: WorkerName },
     /// The worker stopped it.
     Vacated { worker: WorkerName },
+    /// It was sent ahead, and has not begun.
+    CalledBack { worker: WorkerName },
     /// The worker could not start it.
     Fault { worker: WorkerName, reason: String },
     /// It failed and may be retried.
@@ -353,12 +380,19 @@ pub enum LookNext {
 }
 
 /// What a claim takes from its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Taken {
     pub cpus: u32,
     pub memory_mib: u64,
     pub disk_kib: u64,
+    /// How long the claim outlives the last message that named it.
     pub lease_ms: u64,
+    /// Of each of its devices; `None` is all of it.
+    pub gpu_memory_mib: Option<u64>,
+    /// Custom resources.
+    pub other: BTreeMap<String, u64>,
+    /// What it costs, and whom.
+    pub charge: Charge,
 }
 
 /// The parsed ads of an offer.
@@ -402,6 +436,8 @@ impl Event {
             | Event::TrialAdded { .. }
             | Event::TrialEnded { .. }
             | Event::WorkerDrained { .. }
+            | Event::RulesSet(_)
+            | Event::AccountSet { .. }
             | Event::Soft(_) => None,
         }
     }

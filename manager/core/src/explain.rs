@@ -69,6 +69,7 @@ impl Queue {
             ProcState::Idle => Some(self.why_idle(now, cluster, job, &proc)),
             ProcState::Running { worker, phase, .. } => {
                 let doing = match phase {
+                    crate::job::Phase::Ahead => "it waits for its slot on",
                     crate::job::Phase::Staging => "its files are being staged to",
                     crate::job::Phase::Executing => "it runs on",
                 };
@@ -118,7 +119,7 @@ impl Queue {
         let ad = self.job_ad(cluster, job, &spec);
         let empty: Vec<ClassAd> = workers
             .iter()
-            .map(|(name, worker)| worker.emptied(name).slot)
+            .map(|(_, worker)| worker.emptied().slot)
             .collect();
         let names: Vec<&WorkerName> = workers.iter().map(|(name, _)| *name).collect();
         let clauses = clauses(&ad);
@@ -153,7 +154,7 @@ impl Queue {
         };
         let mut open = 0;
         for ((name, worker), slot) in found.iter().zip(empty) {
-            let room = worker.emptied(name).has_room(spec);
+            let room = worker.emptied().has_room(spec);
             if !room || !classad::half_match(ad, slot, seconds(now)) {
                 continue;
             }
@@ -193,18 +194,6 @@ impl Queue {
             ("W102", format!("none of {of} can run it"))
         };
         why
-    }
-}
-
-impl Worker {
-    /// The worker as if no claim held anything of it.
-    pub(crate) fn emptied(&self, name: &WorkerName) -> Worker {
-        let mut empty = Worker {
-            carves: std::collections::BTreeMap::new(),
-            ..self.clone()
-        };
-        empty.refresh(name);
-        empty
     }
 }
 

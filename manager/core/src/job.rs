@@ -13,8 +13,9 @@ use proto::nouns::{ClaimId, Ended, Exceeds, JobId, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Taken;
+use crate::negotiator::Placed;
 use crate::policy::Watching;
-use crate::queue::{Place, Queue};
+use crate::queue::Queue;
 
 /// A cluster: jobs from one submit description under one set of macros.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,16 +46,12 @@ pub struct Cluster {
     /// Touched procs that are idle.
     #[serde(skip)]
     pub(crate) idle: BTreeSet<u32>,
-    /// Where the negotiator goes on looking among the idle, when it could not look at all of them
-    /// at once.
+    /// The longest remaining way through the DAG, itself included.
     #[serde(skip)]
-    pub(crate) look_from: u32,
-    /// The place among the waiting: job priority, then the longest remaining way through the DAG.
+    pub(crate) path: u64,
+    /// Where its idle procs stand among those who wait.
     #[serde(skip)]
-    pub(crate) precedence: (i64, u32),
-    /// Its entry among the waiting.
-    #[serde(skip)]
-    pub(crate) placed: Option<Place>,
+    pub(crate) placed: Placed,
     /// Whether its jobs may have a user log.
     #[serde(skip)]
     pub(crate) logs: Logs,
@@ -142,8 +139,10 @@ pub enum ProcState {
         claim: ClaimId,
         worker: WorkerName,
         phase: Phase,
-        taken: Taken,
+        taken: Arc<Taken>,
         gpus: Vec<String>,
+        /// Sent ahead: it follows this claim in its slot.
+        behind: Option<ClaimId>,
     },
     /// Its result is accepted; its files are being put where the user asked.
     Landing {
@@ -166,6 +165,8 @@ pub enum ProcState {
 /// How far a claimed job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
+    /// Sent ahead to its worker, where it waits for its slot.
+    Ahead,
     Staging,
     Executing,
 }
@@ -263,6 +264,20 @@ impl Cluster {
         let mut untouched =
             (from.max(self.fresh_from)..self.count).filter(|proc| !self.procs.contains_key(proc));
         [touched, untouched.next()].into_iter().flatten().min()
+    }
+
+    /// Whether a proc waits for a place.
+    pub(crate) fn is_idle(&self, proc: u32) -> bool {
+        match self.procs.get(&proc) {
+            Some(record) => record.state == ProcState::Idle,
+            None => proc < self.count,
+        }
+    }
+
+    /// How many procs wait for a place.
+    pub(crate) fn idle_count(&self) -> u32 {
+        let fresh = u32::try_from(self.fresh_count()).unwrap_or(u32::MAX);
+        fresh.saturating_add(u32::try_from(self.idle.len()).unwrap_or(u32::MAX))
     }
 
     /// Untouched procs, in order: ranges of numbers without a record.
@@ -388,7 +403,11 @@ impl ProcState {
     /// HTCondor's name for the state.
     pub fn name(&self) -> &'static str {
         match self {
-            ProcState::Idle => "Idle",
+            ProcState::Idle
+            | ProcState::Running {
+                phase: Phase::Ahead,
+                ..
+            } => "Idle",
             ProcState::Running { .. } | ProcState::Landing { .. } => "Running",
             ProcState::Held { .. } => "Held",
             ProcState::Completed { .. } => "Completed",
@@ -399,7 +418,11 @@ impl ProcState {
     /// HTCondor's number for the state (`JobStatus`).
     pub fn number(&self) -> i64 {
         match self {
-            ProcState::Idle => 1,
+            ProcState::Idle
+            | ProcState::Running {
+                phase: Phase::Ahead,
+                ..
+            } => 1,
             ProcState::Running { .. } | ProcState::Landing { .. } => 2,
             ProcState::Removed { .. } => 3,
             ProcState::Completed { .. } => 4,
@@ -482,7 +505,11 @@ impl Tally {
 
     fn of(&mut self, state: &ProcState) -> &mut u32 {
         match state {
-            ProcState::Idle => &mut self.idle,
+            ProcState::Idle
+            | ProcState::Running {
+                phase: Phase::Ahead,
+                ..
+            } => &mut self.idle,
             ProcState::Running { .. } | ProcState::Landing { .. } => &mut self.running,
             ProcState::Held { .. } => &mut self.held,
             ProcState::Completed { .. } => &mut self.completed,

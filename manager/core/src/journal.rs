@@ -3,6 +3,7 @@
 use dags::NodeKind;
 use proto::nouns::{Ended, JobId, Now};
 
+use crate::accounts::Setting;
 use crate::event::{Event, Lands, NodeEnd, Requeue, Soft, TrialEnd};
 use crate::job::Cluster;
 use crate::queue::Queue;
@@ -220,6 +221,19 @@ impl Queue {
                     crate::command::DrainState::Drained => format!("worker {worker} is drained"),
                     crate::command::DrainState::Open => format!("worker {worker} takes work"),
                 };
+                Some(line.of_top(RowKind::Worker, 0, text))
+            }
+            Event::RulesSet(_) => {
+                let text = "the pool has new rules".to_owned();
+                Some(line.of_top(RowKind::Worker, 0, text))
+            }
+            Event::AccountSet { submitter, setting } => {
+                let said = match setting {
+                    Setting::Factor(Some(factor)) => format!("has the factor {factor}"),
+                    Setting::Factor(None) => "has the factor of the rules".to_owned(),
+                    Setting::Recent(recent) => format!("has a recent use of {recent}"),
+                };
+                let text = format!("{submitter} {said}");
                 Some(line.of_top(RowKind::Worker, 0, text))
             }
             Event::Soft(soft) => line.soft(soft),
@@ -457,6 +471,9 @@ impl Line<'_> {
             }
             Soft::WorkerAdvertised { .. }
             | Soft::ClaimKept { .. }
+            | Soft::ClaimLingers { .. }
+            | Soft::ClaimCalledBack { .. }
+            | Soft::AccountsTakenUp
             | Soft::WorkerHeard { .. }
             | Soft::ClaimEnded { .. }
             | Soft::WorkerResumed { .. }
@@ -478,6 +495,9 @@ fn why(cause: &Requeue) -> String {
     match cause {
         Requeue::LeaseExpired { worker } => format!("worker {worker} was silent for a whole lease"),
         Requeue::Lost { worker } => format!("worker {worker} came back without it"),
+        Requeue::CalledBack { worker } => {
+            format!("worker {worker} gave it back before it began")
+        }
         Requeue::Vacated { worker } => format!("worker {worker} stopped it"),
         Requeue::Fault { worker, reason } => {
             format!("worker {worker} could not start it: {reason}")

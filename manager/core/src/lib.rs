@@ -15,6 +15,7 @@
 #![deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod ad;
 mod agenda;
 mod apply;
@@ -40,6 +41,8 @@ pub mod user_log;
 mod waits;
 mod workspace;
 
+pub use accounts::{Account, Accounts, Charge, Setting, Submitter};
+pub use apply::Lingering;
 pub use command::{
     Act, Command, DrainState, Loaded, NewCluster, NewRun, Refusal, Reply, ScriptEnd, Steer,
     ThrottleChange,
@@ -54,7 +57,7 @@ pub use job::{Cluster, Ending, HoldCode, Past, Phase, PolicyHold, Proc, ProcStat
 pub use journal::{Row, RowKind, exit_of};
 pub use order::{declared_outputs, input_paths};
 pub use plan::{Plan, PlanKind, Planned};
-pub use pool::{Carve, Pool, Worker};
+pub use pool::{Carve, Device, DeviceUse, Free, Pool, Worker};
 pub use queue::{Limits, Queue, Step, WakeReason};
 pub use record::{Changes, RecordKey, RestoreError};
 pub use run::{Cut, Halt, Node, NodeCounts, NodeState, Run, RunState, ScriptKind};

@@ -45,6 +45,7 @@ impl Queue {
                 claim,
                 worker,
                 gpus,
+                behind,
                 ..
             } => {
                 let session = self
@@ -56,7 +57,7 @@ impl Queue {
                 let (Some(session), Ok(order)) = (session, order) else {
                     return Vec::new();
                 };
-                let message = activate(*claim, order);
+                let message = activate(*claim, order, *behind);
                 vec![Effect::Tell {
                     worker: worker.clone(),
                     session,
@@ -101,6 +102,8 @@ impl Queue {
             | Event::JobRemoved { .. }
             | Event::JobUnfit { .. }
             | Event::WorkerDrained { .. }
+            | Event::RulesSet(_)
+            | Event::AccountSet { .. }
             | Event::Soft(_) => Vec::new(),
         }
     }
@@ -176,6 +179,21 @@ impl Queue {
     }
 
     /// A trial's parameters, or those of the best trial of the study above a node.
+    /// The blobs of the files that a job takes as input.
+    pub(crate) fn input_blobs<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        spec: &'a JobSpec,
+    ) -> impl Iterator<Item = Blob> + 'a {
+        let workspace = &self.workspaces[&self.home(cluster.top())];
+        let paths = spec.transfer_input.iter();
+        paths.flat_map(move |written| {
+            let base = join_path(&cluster.dir, &spec.initial_dir);
+            let found = workspace.find(&join_path(&base, written), written);
+            found.into_iter().map(|(_, blob)| blob)
+        })
+    }
+
     fn params(&self, cluster: &Cluster, proc: u32) -> Option<String> {
         match cluster.source {
             Source::User => None,
@@ -372,11 +390,11 @@ fn signal(name: &str) -> i32 {
         .unwrap_or(15)
 }
 
-fn activate(claim: ClaimId, order: WorkOrder) -> ToWorker {
+fn activate(claim: ClaimId, order: WorkOrder, behind: Option<ClaimId>) -> ToWorker {
     ToWorker::Activate {
         claim,
         order: Box::new(order),
-        behind: None,
+        behind,
     }
 }
 

@@ -244,7 +244,7 @@ impl Queue {
         };
         let policy = self.spec(cluster, job.proc).ok()?.policy;
         let executing_ms = match phase {
-            Phase::Staging => None,
+            Phase::Ahead | Phase::Staging => None,
             Phase::Executing => proc.past.executing_ms,
         };
         let limits = [

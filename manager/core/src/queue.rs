@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dags::Rules;
 use dags::submit::{Macros, Placement};
-use proto::nouns::{JobId, Now, WorkerName};
+use proto::nouns::{ClaimId, JobId, Now, WorkerName};
 
+use crate::accounts::Accounts;
 use crate::agenda::Agenda;
+use crate::apply::Lingering;
 use crate::chronicle::Chronicle;
 use crate::command::{Command, Refusal, Reply};
 use crate::decide;
@@ -14,7 +17,8 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::job::{Cluster, Proc, Source};
 use crate::journal::Row;
-use crate::policy::{Watch, Watching};
+use crate::negotiator::{Change, Negotiation, Order};
+use crate::policy::Watch;
 use crate::pool::{Carve, Pool, Worker};
 use crate::record::{Meta, RecordKey, RestoreError};
 use crate::run::{Run, ScriptPhase};
@@ -40,11 +44,14 @@ pub struct Queue {
     pub(crate) workspaces: BTreeMap<u32, Workspace>,
     pub(crate) drained: BTreeSet<WorkerName>,
     pub(crate) submit_keys: BTreeMap<String, u32>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) accounts: Accounts,
+    /// Claims that are no job's any more, and still hold their slots.
+    pub(crate) lingering: BTreeMap<ClaimId, Lingering>,
     // Soft: advertised or derived anew.
     pub(crate) pool: Pool,
     pub(crate) agenda: Agenda,
-    /// Clusters with idle procs, first to be matched first.
-    pub(crate) waiting: BTreeSet<Place>,
+    pub(crate) negotiation: Negotiation,
     pub(crate) dirty: BTreeSet<RecordKey>,
     /// Jobs that are not final, all clusters together.
     pub(crate) jobs_live: u64,
@@ -53,11 +60,6 @@ pub struct Queue {
     /// What the policies of jobs wait for.
     pub(crate) watch: Watch,
 }
-
-/// A cluster's place among the waiting: higher priority first, then the longer remaining way; among
-/// studies that are equal so far the one with fewer trials, so that they end together; then the
-/// older.
-pub(crate) type Place = (std::cmp::Reverse<(i64, u32)>, u32, u32);
 
 /// What the queue is told about its size and its timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +137,12 @@ impl Queue {
             workspaces: BTreeMap::new(),
             drained: BTreeSet::new(),
             submit_keys: BTreeMap::new(),
+            rules: Arc::new(Rules::default()),
+            accounts: Accounts::default(),
+            lingering: BTreeMap::new(),
             pool: Pool::default(),
             agenda: Agenda::default(),
-            waiting: BTreeSet::new(),
+            negotiation: Negotiation::new(&Rules::default().order),
             dirty: BTreeSet::from([RecordKey::Meta]),
             jobs_live: 0,
             chronicle: Chronicle::default(),
@@ -173,7 +178,7 @@ impl Queue {
             rows: Vec::new(),
             effects: Vec::new(),
         };
-        while self.agenda.take_match() {
+        while step.rows.len() < TURN_ROWS_MAX && self.agenda.take_match() {
             self.negotiate(now, &mut step);
             self.settle(now, &mut step);
         }
@@ -266,6 +271,16 @@ impl Queue {
         &self.pool.workers
     }
 
+    /// The pool's rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Who uses how much.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
     pub fn is_drained(&self, worker: &WorkerName) -> bool {
         self.drained.contains(worker)
     }
@@ -351,11 +366,11 @@ impl Queue {
                 .ok()
                 .map(Arc::new),
         };
-        let precedence = self.precedence(cluster);
+        let path = self.path_of(cluster);
         let logs = self.logs(cluster);
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
         cluster.items = items;
-        cluster.precedence = precedence;
+        cluster.path = path;
         cluster.logs = logs;
         let watching = self.watching(&self.clusters[&id]);
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
@@ -363,54 +378,25 @@ impl Queue {
         self.place(id);
     }
 
-    /// Puts a cluster among the waiting, or takes it out.
-    pub(crate) fn place(&mut self, id: u32) {
-        let cluster = self
-            .clusters
-            .get_mut(&id)
-            .expect("only clusters that are there are placed");
-        if let Some(old) = cluster.placed.take() {
-            self.waiting.remove(&old);
-        }
-        if cluster.watching != Watching::Nothing && cluster.live() > 0 {
-            self.watch.clusters.insert(id);
-        } else {
-            self.watch.clusters.remove(&id);
-        }
-        if cluster.tally.idle > 0 {
-            let started = match cluster.source {
-                Source::Study { .. } => cluster.count - cluster.tally.idle,
-                Source::User | Source::Node { .. } => 0,
-            };
-            let place = (std::cmp::Reverse(cluster.precedence), started, id);
-            cluster.placed = Some(place);
-            self.waiting.insert(place);
-        }
-    }
-
-    fn precedence(&self, cluster: &Cluster) -> (i64, u32) {
+    /// The longest remaining way through its DAG, of a cluster.
+    fn path_of(&self, cluster: &Cluster) -> u64 {
         let Some((run, node)) = cluster.node() else {
-            return (self.spec_priority(cluster), 0);
+            return 0;
         };
-        let run = &self.runs[&run];
-        let priority = match run.priority_of(node) {
-            0 => self.spec_priority(cluster),
-            priority => priority,
-        };
-        (priority, run.dag.path_len[node as usize])
+        u64::from(self.runs[&run].dag.path_len[node as usize])
     }
 
-    fn spec_priority(&self, cluster: &Cluster) -> i64 {
-        let submit = self.submit_of(cluster);
-        let macros = &cluster.macros;
-        let row = submit
-            .procs(macros)
-            .ok()
-            .map(|items| items.row(0).to_vec())
-            .unwrap_or_default();
-        submit
-            .expand(macros, cluster.id, 0, &row)
-            .map_or(0, |spec| spec.priority)
+    /// The pool has these rules from now on.
+    pub(crate) fn rules_set(&mut self, rules: &Arc<Rules>) {
+        self.rules = rules.clone();
+        self.dirty.insert(RecordKey::Rules);
+        self.negotiation.order = Order::new(&rules.order);
+        self.negotiation.forget_answers();
+        let names: Vec<WorkerName> = self.pool.workers.keys().cloned().collect();
+        for name in names {
+            self.slot_changed(&name, Change::Advert);
+        }
+        self.agenda.add_match();
     }
 
     /// The proc's record, made if nothing happened to it before.

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dags::Rules;
 use dags::dag::Dag;
-use proto::nouns::{Blob, JobId, WorkerName};
+use proto::nouns::{Blob, ClaimId, JobId, WorkerName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::Submitter;
 use crate::job::{Cluster, Proc};
 use crate::queue::{Limits, Queue};
 use crate::run::{Node, Run};
@@ -23,6 +25,12 @@ use crate::workspace::Workspace;
 pub enum RecordKey {
     Meta,
     Drained(WorkerName),
+    /// The pool's rules, as they were written.
+    Rules,
+    /// The account of a submitter.
+    Account(Submitter),
+    /// A claim that is no job's any more, and still holds its slot.
+    Lingering(ClaimId),
     /// A client's key and the id that it was given.
     SubmitKey(String),
     Workspace {
@@ -85,6 +93,9 @@ pub enum RestoreError {
 const META: u8 = b'm';
 const DRAINED: u8 = b'd';
 const SUBMIT_KEY: u8 = b'k';
+const RULES: u8 = b'l';
+const ACCOUNT: u8 = b'n';
+const LINGERING: u8 = b'o';
 const OWNED: u8 = b'q';
 // Then the owner, then one letter for the kind.
 const WORKSPACE: u8 = b'a';
@@ -115,6 +126,15 @@ impl RecordKey {
             RecordKey::Meta => vec![META],
             RecordKey::Drained(worker) => [&[DRAINED], worker.as_str().as_bytes()].concat(),
             RecordKey::SubmitKey(key) => [&[SUBMIT_KEY], key.as_bytes()].concat(),
+            RecordKey::Rules => vec![RULES],
+            RecordKey::Account(submitter) => {
+                let (group, user) = (submitter.group.as_bytes(), submitter.user.as_bytes());
+                [&[ACCOUNT], group, &[0], user].concat()
+            }
+            RecordKey::Lingering(claim) => {
+                let (pool, serial) = (claim.pool.to_be_bytes(), claim.serial.to_be_bytes());
+                [&[LINGERING], pool.as_slice(), serial.as_slice()].concat()
+            }
             RecordKey::Workspace { top } => owned(top, WORKSPACE, &[], ""),
             RecordKey::File { top, path } => owned(top, FILE, &[], path),
             RecordKey::Run { top } => owned(top, RUN, &[], ""),
@@ -134,6 +154,17 @@ impl RecordKey {
             (&META, []) => Some(RecordKey::Meta),
             (&DRAINED, name) => Some(RecordKey::Drained(text(name)?.parse().ok()?)),
             (&SUBMIT_KEY, key) => Some(RecordKey::SubmitKey(text(key)?)),
+            (&RULES, []) => Some(RecordKey::Rules),
+            (&ACCOUNT, rest) => {
+                let at = rest.iter().position(|byte| *byte == 0)?;
+                let (group, user) = (text(&rest[..at])?, text(&rest[at + 1..])?);
+                Some(RecordKey::Account(Submitter { group, user }))
+            }
+            (&LINGERING, rest) => {
+                let (pool, rest) = number(rest)?;
+                let serial = u64::from_be_bytes(rest.try_into().ok()?);
+                Some(RecordKey::Lingering(ClaimId { pool, serial }))
+            }
             (&OWNED, rest) => {
                 let (top, rest) = number(rest)?;
                 let (kind, rest) = rest.split_first()?;
@@ -235,6 +266,12 @@ impl Queue {
             RecordKey::Meta => Some(write(&self.meta)),
             RecordKey::Drained(worker) => self.drained.contains(worker).then(Vec::new),
             RecordKey::SubmitKey(key) => self.submit_keys.get(key).map(write),
+            RecordKey::Rules => {
+                let text = &self.rules.text;
+                (!text.is_empty()).then(|| write(text))
+            }
+            RecordKey::Account(submitter) => self.accounts.get(submitter).map(write),
+            RecordKey::Lingering(claim) => self.lingering.get(claim).map(write),
             RecordKey::Workspace { top } => self.workspaces.get(top).map(write),
             RecordKey::File { top, path } => self
                 .workspaces
@@ -270,6 +307,10 @@ impl Queue {
         let mut keys = BTreeSet::from([RecordKey::Meta]);
         keys.extend(self.drained.iter().cloned().map(RecordKey::Drained));
         keys.extend(self.submit_keys.keys().cloned().map(RecordKey::SubmitKey));
+        keys.insert(RecordKey::Rules);
+        let submitters = self.accounts.iter().map(|(submitter, _)| submitter.clone());
+        keys.extend(submitters.map(RecordKey::Account));
+        keys.extend(self.lingering.keys().copied().map(RecordKey::Lingering));
         for (&top, workspace) in &self.workspaces {
             keys.insert(RecordKey::Workspace { top });
             let file = |path: &String| RecordKey::File {
@@ -320,6 +361,22 @@ impl Queue {
             }
             RecordKey::SubmitKey(text) => {
                 self.submit_keys.insert(text.clone(), read(&key, value)?);
+            }
+            RecordKey::Rules => {
+                let text: String = read(&key, value)?;
+                let rules = Rules::parse("the stored rules", &text);
+                let rules = rules.map_err(|errors| RestoreError::Unreadable {
+                    key: key.to_bytes(),
+                    reason: errors.to_string(),
+                })?;
+                self.rules_set(&Arc::new(rules));
+            }
+            RecordKey::Account(submitter) => {
+                let account = read(&key, value)?;
+                self.accounts.restore(submitter.clone(), account);
+            }
+            RecordKey::Lingering(claim) => {
+                self.lingering.insert(*claim, read(&key, value)?);
             }
             RecordKey::Workspace { top } => {
                 let workspace: Workspace = read(&key, value)?;

@@ -382,7 +382,7 @@ pub(super) fn worker(
         memory_mib: worker.offer.memory_mib,
         memory_mib_free: free.memory_mib,
         gpus: count(worker.offer.gpus.len()),
-        gpus_free: count(free.gpus.len()),
+        gpus_free: free.gpus,
         gpus_simulated: worker.machine.eval("GPUsSimulated").is_true(),
         slots: (1..)
             .zip(&worker.carves)
@@ -403,8 +403,8 @@ fn slot(worker: &WorkerName, at: u32, (claim, carve): (&ClaimId, &Carve)) -> wir
         job: carve.job.to_string(),
         claim: claim.to_string(),
         activity: if carve.vacating { "Vacating" } else { "Busy" }.to_owned(),
-        cpus: carve.cpus,
-        memory_mib: carve.memory_mib,
+        cpus: carve.taken.cpus,
+        memory_mib: carve.taken.memory_mib,
         gpus: carve.gpus.clone(),
         since_ms: carve.since_ms,
     }

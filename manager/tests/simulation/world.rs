@@ -9,7 +9,7 @@ use dags::submit::{Macros, Submit};
 use manager_core::{
     Act, CollectOrder, Command, Delivery, Effect, Landing, Limits, LoadOrder, Loaded, NewCluster,
     NewRun, NodeState, ProcState, Question, Queue, Refusal, Reply, RowKind, RunState, ScriptEnd,
-    ScriptOrder, Step,
+    ScriptOrder, Step, Submitter,
 };
 use proto::nouns::{
     ClaimId, Ended, JobId, Now, Offer, Report, Subject, ToManager, ToWorker, WorkOrder, WorkerName,
@@ -1125,14 +1125,39 @@ impl World {
     /// is carved for them.
     fn check_slots(&self) {
         let queue = self.queue.as_ref().unwrap();
+        let mut charged: BTreeMap<Submitter, (f64, u32)> = BTreeMap::new();
         for (name, worker) in queue.workers() {
-            let taken: u32 = worker.carves.values().map(|carve| carve.cpus).sum();
-            assert!(taken <= CPUS, "{name} is overcommitted");
+            let carves = worker.carves.values();
+            let holding = || carves.clone().filter(|carve| carve.behind.is_none());
+            let taken: u32 = holding().map(|carve| carve.taken.cpus).sum();
+            assert!(
+                taken <= CPUS,
+                "{name} is overcommitted: {:#?}",
+                worker.carves
+            );
+            for carve in holding() {
+                let charge = &carve.taken.charge;
+                let sum = charged.entry(charge.submitter.clone()).or_default();
+                *sum = (sum.0 + charge.weight, sum.1 + 1);
+            }
+            let fronts = carves.clone().filter_map(|carve| carve.behind);
+            for front in fronts {
+                assert!(worker.carves.contains_key(&front), "{name}: behind nothing");
+            }
             for (claim, carve) in worker.carves.iter().filter(|(_, carve)| !carve.vacating) {
                 let holder = queue.job(carve.job).and_then(|(_, proc)| proc.claim());
                 assert_eq!(holder, Some(*claim), "{name}: a slot nobody uses");
             }
         }
+        for (submitter, account) in queue.accounts().iter() {
+            let (weight, jobs) = charged.remove(submitter).unwrap_or_default();
+            assert!(
+                (weight - account.weight).abs() < 1e-6,
+                "{submitter} is charged wrongly"
+            );
+            assert_eq!(jobs, account.jobs, "{submitter} has other claims");
+        }
+        assert!(charged.is_empty(), "claims that nobody pays for");
         for cluster in queue.clusters().values() {
             for proc in cluster.procs.values() {
                 let ProcState::Running { claim, worker, .. } = &proc.state else {

@@ -280,7 +280,7 @@ fn asked_attrs(spec: &JobSpec, moment: Moment<'_>) -> Option<ClassAd> {
     Some(attrs)
 }
 
-fn execute(worker: &WorkerName, taken: Taken, gpus: &[String]) -> LogEvent {
+fn execute(worker: &WorkerName, taken: &Taken, gpus: &[String]) -> LogEvent {
     let mut props = ClassAd::new();
     props.insert("Cpus", taken.cpus);
     props.insert("Memory", whole(taken.memory_mib));

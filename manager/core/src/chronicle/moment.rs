@@ -20,7 +20,7 @@ pub(super) enum Moment<'a> {
     ClusterSubmit,
     Execute {
         worker: &'a WorkerName,
-        taken: Taken,
+        taken: &'a Taken,
         gpus: &'a [String],
     },
     /// It left its worker, and what it did is lost.
@@ -156,12 +156,12 @@ fn moments_of<'a>(event: &'a Event, record: Option<&'a Proc>) -> Vec<Moment<'a>>
     let run = record.and_then(running);
     // A job so short that nobody heard of its start ran all the same.
     let late = || match run {
-        Some((Phase::Staging, _, execute)) => Some(execute),
+        Some((Phase::Ahead | Phase::Staging, _, execute)) => Some(execute),
         Some((Phase::Executing, _, _)) | None => None,
     };
     let left = |worker, why| match run {
         Some((Phase::Executing, _, _)) => vec![Moment::Evicted { worker, why }],
-        Some((Phase::Staging, _, _)) | None => Vec::new(),
+        Some((Phase::Ahead | Phase::Staging, _, _)) | None => Vec::new(),
     };
     match event {
         Event::JobStarted { .. } => late().into_iter().collect(),
@@ -174,6 +174,7 @@ fn moments_of<'a>(event: &'a Event, record: Option<&'a Proc>) -> Vec<Moment<'a>>
             Requeue::LeaseExpired { worker } => left(worker, Evicted::LeaseExpired),
             Requeue::Lost { worker } => left(worker, Evicted::Lost),
             Requeue::Vacated { worker } => left(worker, Evicted::Vacated),
+            Requeue::CalledBack { .. } => Vec::new(),
             Requeue::Fault { worker, reason } => vec![Moment::Exception { worker, reason }],
             Requeue::Retry { failure, report } => {
                 let requeued = Moment::Requeued { report, failure };
@@ -216,6 +217,8 @@ fn moments_of<'a>(event: &'a Event, record: Option<&'a Proc>) -> Vec<Moment<'a>>
         | Event::TrialAdded { .. }
         | Event::TrialEnded { .. }
         | Event::WorkerDrained { .. }
+        | Event::RulesSet(_)
+        | Event::AccountSet { .. }
         | Event::Soft(_) => Vec::new(),
     }
 }
@@ -232,7 +235,6 @@ fn running(record: &Proc) -> Option<(Phase, &WorkerName, Moment<'_>)> {
     else {
         return None;
     };
-    let taken = *taken;
     let execute = Moment::Execute {
         worker,
         taken,

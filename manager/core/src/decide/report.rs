@@ -18,11 +18,17 @@ impl Queue {
         let Some((cluster, proc)) = self.job(job) else {
             return Vec::new();
         };
-        let ProcState::Running { worker, .. } = &proc.state else {
+        let ProcState::Running { worker, claim, .. } = &proc.state else {
             return Vec::new();
         };
+        let carve = self.pool.carve(worker, *claim);
+        let called_back = carve.is_some_and(|carve| carve.called_back);
         let worker = worker.clone();
         match &report.ended {
+            Ended::Vacated if called_back => {
+                let cause = Requeue::CalledBack { worker };
+                vec![Event::JobRequeued { job, cause }]
+            }
             Ended::Vacated => {
                 let cause = Requeue::Vacated { worker };
                 vec![Event::JobRequeued { job, cause }]

@@ -1,7 +1,9 @@
 //! Sessions: what workers say. One session at a time speaks for a worker; what any other says is
 //! refused.
 
-use proto::nouns::{ClaimId, JobId, Now, Offer, ToManager, ToWorker, VacateReason, WorkerName};
+use proto::nouns::{
+    ClaimId, Digest, JobId, Now, Offer, ToManager, ToWorker, VacateReason, WorkerName,
+};
 
 use crate::command::Refusal;
 use crate::decide::Decision;
@@ -23,6 +25,7 @@ pub(super) fn message(
         version,
         offer,
         claims,
+        cached,
         ..
     } = message
     {
@@ -33,6 +36,7 @@ pub(super) fn message(
             version,
             offer,
             claims,
+            cached,
         };
         return hello.decide(queue);
     }
@@ -131,6 +135,7 @@ struct Hello<'a> {
     version: String,
     offer: Offer,
     claims: Vec<ClaimId>,
+    cached: Vec<Digest>,
 }
 
 impl Hello<'_> {
@@ -176,6 +181,7 @@ impl Hello<'_> {
             offer: self.offer,
             ads,
             stale: self.claims.iter().copied().filter(is_stale).collect(),
+            cached: self.cached,
         })];
         let carves = known.map(|known| &known.carves);
         for (claim, carve) in carves.into_iter().flatten() {

@@ -9,6 +9,7 @@ use crate::command::{NewCluster, Refusal, Reply};
 use crate::decide::Decision;
 use crate::event::Event;
 use crate::job::{Cluster, HoldCode, Logs, Source, Tally};
+use crate::negotiator::Placed;
 use crate::queue::Queue;
 use crate::workspace::Workspace;
 
@@ -91,9 +92,8 @@ impl Cluster {
             items: None,
             tally: Tally::default(),
             idle: std::collections::BTreeSet::new(),
-            look_from: 0,
-            precedence: (0, 0),
-            placed: None,
+            path: 0,
+            placed: Placed::default(),
             logs: Logs::default(),
             watching: crate::policy::Watching::default(),
         }
