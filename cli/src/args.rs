@@ -298,16 +298,56 @@ pub struct Worker {
 
 #[derive(Debug, Subcommand)]
 pub enum WorkerAction {
-    /// Let what runs there end, and start nothing more
-    Drain {
-        #[arg(value_name = "NAME")]
-        name: WorkerName,
-    },
+    /// Start nothing more there; what runs ends by itself, or is taken back
+    Drain(DrainArgs),
     /// Let jobs start there again
     Resume {
         #[arg(value_name = "NAME")]
         name: WorkerName,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Jobs that are taken back run elsewhere. `updraft status` says Draining while jobs are left, then Drained.
+
+Examples:
+  updraft worker drain gpu-3 --quick --reason 'new driver'
+  updraft worker drain gpu-3 --resume-on-completion")]
+pub struct DrainArgs {
+    #[arg(value_name = "NAME")]
+    pub name: WorkerName,
+    /// Let jobs run to their end (this is the default)
+    #[arg(long, group = "mode")]
+    pub graceful: bool,
+    /// Ask jobs to end, with the time that each may take for it
+    #[arg(long, group = "mode")]
+    pub quick: bool,
+    /// Kill jobs at once
+    #[arg(long, group = "mode")]
+    pub fast: bool,
+    /// Why; shown with the worker
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub reason: String,
+    /// Take work again when the last job has ended
+    #[arg(long, group = "then")]
+    pub resume_on_completion: bool,
+    /// End the worker when the last job has ended
+    #[arg(long, group = "then")]
+    pub exit_on_completion: bool,
+    /// Only if this expression is true of the worker's slot
+    #[arg(
+        long,
+        value_name = "EXPR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub check: String,
 }
 
 #[derive(Debug, Args)]
@@ -334,6 +374,31 @@ pub struct WorkerDaemon {
     /// Pretend to have N devices of a model, for tests; the ad says so
     #[arg(long, value_name = "MODEL:N")]
     pub simulate_gpus: Vec<String>,
+    /// A file with the ids or numbers of pretended devices that are broken, for tests
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "UPDRAFT_SIMULATE_BROKEN_GPUS",
+        hide = true
+    )]
+    pub simulate_broken_gpus: Option<PathBuf>,
+    /// How often GPUs are looked at, in milliseconds, for tests
+    #[arg(long, value_name = "MS", env = "UPDRAFT_GPU_LOOK_MS", hide = true)]
+    #[arg(default_value_t = worker::settings::GPU_LOOK_MS)]
+    pub gpu_look_ms: u64,
+    /// A custom resource that it offers, for jobs with `request_NAME`; may be given often
+    #[arg(long = "resource", value_name = "NAME=N")]
+    pub resources: Vec<String>,
+    /// Whether a job that uses more memory than it asked for is killed
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "yes")]
+    pub enforce_memory: EnforceMemory,
+}
+
+/// What becomes of a job that uses more memory than it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EnforceMemory {
+    Yes,
+    No,
 }
 
 #[derive(Debug, Args)]

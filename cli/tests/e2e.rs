@@ -5,6 +5,8 @@
 
 #[path = "e2e/crashes.rs"]
 mod crashes;
+#[path = "e2e/evictions.rs"]
+mod evictions;
 #[path = "e2e/files.rs"]
 mod files;
 #[path = "e2e/graphs.rs"]

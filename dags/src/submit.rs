@@ -13,6 +13,7 @@ use crate::source::{Source, Span};
 
 mod commands;
 mod condition;
+mod differ;
 mod environment;
 mod expand;
 mod formats;
@@ -25,20 +26,24 @@ mod parse;
 mod policy;
 mod queue;
 mod quoting;
+mod raise;
 mod requirements;
 mod run;
 mod spec;
 mod submission;
 mod values;
 
+pub use differ::{Differs, Kind, Uses};
 pub use macros::{Macro, Macros, Placement};
 pub use matchtime::{fill_match, match_attributes, may_become};
 pub use policy::{ConcurrencyLimits, HoldWhen, JobPolicy, RetryUntil};
 pub use queue::Items;
 pub(crate) use queue::split_row;
 pub use quoting::{join_arguments, split_arguments};
+pub use raise::{Raise, RaiseStep};
 pub use spec::{
-    GpuNaming, JobSpec, MatchField, ShouldTransfer, SubmitState, TransferExecutable, Universe,
+    GpuNaming, JobSpec, MatchField, Materialize, ShouldTransfer, SubmitState, TransferExecutable,
+    Universe,
 };
 pub use submission::Submission;
 
@@ -215,6 +220,31 @@ impl Submit {
     ) -> Result<JobSpec, Diagnostics> {
         let findings = job::Findings::Errors;
         match job::queued(self, macros, submission, (proc, row), findings) {
+            (Some(spec), diagnostics) if !diagnostics.has_errors() => Ok(spec),
+            (_, diagnostics) => Err(diagnostics),
+        }
+    }
+
+    /// What its texts use, for [`Uses::kind`].
+    #[must_use]
+    pub fn uses(&self) -> Uses {
+        Uses::of(self)
+    }
+
+    /// As [`Self::queued`], from another job of the description for which [`Uses::kind`] says that
+    /// no more than this differs.
+    ///
+    /// # Errors
+    /// As [`Self::expand`].
+    pub fn refit(
+        &self,
+        shape: &JobSpec,
+        macros: &Macros,
+        submission: &Submission<'_>,
+        proc: u32,
+        row: &[String],
+    ) -> Result<JobSpec, Diagnostics> {
+        match job::refit(self, shape, macros, submission, (proc, row)) {
             (Some(spec), diagnostics) if !diagnostics.has_errors() => Ok(spec),
             (_, diagnostics) => Err(diagnostics),
         }

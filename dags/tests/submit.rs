@@ -490,7 +490,7 @@ fn findings_have_codes_and_places() {
         ),
         (
             "executable = x\nconcurrency_limits = a, b-c\n",
-            &["S103 2:22", "S003 2:1"],
+            &["S103 2:22"],
         ),
         (
             "executable = x\nuniverse = java\n",

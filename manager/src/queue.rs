@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use manager_core::{Command, Effect, Queue, Refusal, Reply, Row};
-use proto::nouns::{ToWorker, WorkerName};
+use proto::nouns::{ToManager, ToWorker, WorkerName};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::Fault;
@@ -45,7 +45,7 @@ pub(crate) struct Closed;
 /// The manager's end of a session: what is told goes into `sender`; when the line is dropped, `cut`
 /// ends the session.
 pub(crate) struct Line {
-    pub sender: mpsc::Sender<ToWorker>,
+    pub sender: mpsc::Sender<Vec<ToWorker>>,
     #[expect(dead_code, reason = "its drop is what says something")]
     pub cut: oneshot::Sender<Cut>,
 }
@@ -63,6 +63,12 @@ enum Ask {
     Carry {
         command: Box<Command>,
         reply: Option<oneshot::Sender<Answer>>,
+    },
+    /// What a worker said in a session, in order.
+    Said {
+        worker: WorkerName,
+        session: u64,
+        messages: Vec<ToManager>,
     },
     /// A session begins.
     Open {
@@ -182,6 +188,21 @@ impl QueueHandle {
         .await
     }
 
+    /// Hands over what a worker said in a session.
+    pub(crate) async fn said(
+        &self,
+        worker: WorkerName,
+        session: u64,
+        messages: Vec<ToManager>,
+    ) -> Result<(), Closed> {
+        self.send(Ask::Said {
+            worker,
+            session,
+            messages,
+        })
+        .await
+    }
+
     /// [`QueueHandle::post`] for threads that may wait.
     pub(crate) fn post_blocking(&self, command: Command) -> Result<(), Closed> {
         let ask = Ask::Carry {
@@ -258,6 +279,9 @@ struct Turn {
     rows: Vec<Row>,
     effects: Vec<Effect>,
     reads: Vec<Look>,
+    /// What is to be said outside of the core, by session.
+    tells: Vec<(u64, ToWorker)>,
+    commands: usize,
     next: Next,
 }
 
@@ -289,11 +313,10 @@ impl Owner {
                 Some(ask) => self.take(ask, &mut turn),
                 None => turn.take(self.queue.step(clock::now(), Command::Tick), None),
             }
-            for _ in 1..GROUP_MAX {
-                match receiver.try_recv() {
-                    Ok(ask) => self.take(ask, &mut turn),
-                    Err(_) => break,
-                }
+            while turn.commands < GROUP_MAX
+                && let Ok(ask) = receiver.try_recv()
+            {
+                self.take(ask, &mut turn);
             }
             let due = self.queue.next_deadline();
             if due.is_some_and(|(at, _)| clock::until(at).is_zero()) {
@@ -317,10 +340,27 @@ impl Owner {
     }
 
     fn take(&mut self, ask: Ask, turn: &mut Turn) {
+        turn.commands += 1;
         match ask {
             Ask::Carry { command, reply } => {
                 let step = self.queue.step(clock::now(), *command);
                 turn.take(step, reply);
+            }
+            Ask::Said {
+                worker,
+                session,
+                messages,
+            } => {
+                let now = clock::now();
+                turn.commands += messages.len();
+                for message in messages {
+                    let command = Command::Session {
+                        worker: worker.clone(),
+                        session,
+                        message,
+                    };
+                    turn.take(self.queue.step(now, command), None);
+                }
             }
             Ask::Open { session, line } => {
                 self.sessions.insert(session, line);
@@ -328,7 +368,7 @@ impl Owner {
             Ask::Close { session } => {
                 self.sessions.remove(&session);
             }
-            Ask::Tell { session, message } => self.say(session, message),
+            Ask::Tell { session, message } => turn.tells.push((session, message)),
             Ask::Read(look) => turn.reads.push(look),
             Ask::Stop => turn.next = Next::Stop,
         }
@@ -341,7 +381,7 @@ impl Owner {
         let changes = self.queue.take_changes();
         let mut rows = Vec::new();
         if !changes.is_empty() || !turn.rows.is_empty() {
-            let written = self.store.write(&changes, turn.rows);
+            let written = self.store.write(changes, turn.rows);
             rows = written.map_err(|error| store_fault(&error))?;
         }
         if told == Told::Somebody {
@@ -351,8 +391,17 @@ impl Owner {
             tracing::debug!(top = row.top, "{}", row.text);
             let _ = self.rows.send(row);
         }
+        let mut tells: BTreeMap<u64, Vec<ToWorker>> = BTreeMap::new();
+        for (session, message) in turn.tells {
+            tells.entry(session).or_default().push(message);
+        }
         for effect in turn.effects {
-            self.act(effect)?;
+            if let Some((session, message)) = self.act(effect)? {
+                tells.entry(session).or_default().push(message);
+            }
+        }
+        for (session, messages) in tells {
+            self.say(session, messages);
         }
         for (sender, reply) in turn.replies {
             let _ = sender.send(reply);
@@ -363,11 +412,13 @@ impl Owner {
         Ok(turn.next)
     }
 
-    fn act(&mut self, effect: Effect) -> Result<(), Fault> {
+    /// Does what an effect asks for. What it says to a worker is handed back: a session gets all
+    /// of a turn at once.
+    fn act(&mut self, effect: Effect) -> Result<Option<(u64, ToWorker)>, Fault> {
         match effect {
             Effect::Tell {
                 session, message, ..
-            } => self.say(session, message),
+            } => return Ok(Some((session, message))),
             Effect::Ask(question) => self.studies.ask(*question),
             Effect::Land(landing) => self.landings.land(*landing),
             Effect::Keep { bytes } => {
@@ -381,16 +432,17 @@ impl Owner {
             Effect::Collect(order) => self.collector.collect(*order),
             Effect::Write(writing) => self.papers.write(*writing),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A session whose worker does not keep up, or is gone, is cut: it comes back with a new one.
-    fn say(&mut self, session: u64, message: ToWorker) {
+    fn say(&mut self, session: u64, messages: Vec<ToWorker>) {
         let Some(line) = self.sessions.get(&session) else {
             return;
         };
-        let last = matches!(message, ToWorker::Goodbye { .. });
-        if line.sender.try_send(message).is_err() || last {
+        let is_last = |message: &ToWorker| matches!(message, ToWorker::Goodbye { .. });
+        let last = messages.iter().any(is_last);
+        if line.sender.try_send(messages).is_err() || last {
             self.sessions.remove(&session);
         }
     }

@@ -20,10 +20,15 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const COMMANDS_MAX: usize = 4096;
 /// Commands that one flush makes durable.
 pub(crate) const GROUP_MAX: usize = 512;
-/// Messages that wait for one worker. A worker that is this far behind is cut off.
-pub(crate) const WORKER_MESSAGES_MAX: usize = 65_536;
+/// Turns of the queue whose messages wait for one worker. A worker that is this far behind is cut
+/// off.
+pub(crate) const WORKER_TURNS_MAX: usize = 4_096;
 /// Journal rows that wait for one watcher before it is told to read them from the store.
 pub(crate) const WATCH_ROWS_MAX: usize = 4096;
+/// What the store's log of turns may hold before its oldest turns are put into their pages. A
+/// restart reads all of it.
+pub(crate) const LOG_BYTES_MAX: usize = 4 << 20;
+pub(crate) const LOG_TURNS_MAX: usize = 4_096;
 /// Journal rows that are kept.
 pub(crate) const JOURNAL_ROWS_MAX: u64 = 1_000_000;
 /// Bytes of one submission: DAG file, descriptions and study files together, and the list of its

@@ -1,10 +1,12 @@
 //! The store: sled, used so that what it acknowledges is on the disk.
 //!
-//! One thread writes. A write is one atomic batch in one tree: the records that changed and the
-//! journal's rows. sled's `flush` hands the bytes to the kernel but does not make the disk keep
-//! them (0.34.7 calls `sync_file_range` only), so the database file is synced besides. Values are
-//! cut into chunks below the size at which sled would put them into files that it never syncs; each
-//! chunk carries a version and a checksum.
+//! One thread writes. A write is one atomic batch in one tree: the records that changed, as one turn
+//! of a log, and the journal's rows as a page. Records get into pages of their own when the log has
+//! grown to its bound; a page is written once for all that changed in it meanwhile. A restart reads
+//! the pages and what the log says over them.
+//!
+//! sled's `flush` hands the bytes to the kernel but does not make the disk keep them (0.34.7 calls
+//! `sync_file_range` only), so the database file is synced besides.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,19 +16,29 @@ use std::path::{Path, PathBuf};
 use manager_core::{Changes, Limits, Queue, RestoreError, Row};
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{JOURNAL_ROWS_MAX, ROW_TEXT_BYTES_MAX};
+use crate::settings::{JOURNAL_ROWS_MAX, LOG_BYTES_MAX, LOG_TURNS_MAX};
 
-/// What is written in front of every chunk.
-const CHUNK_VERSION: u8 = 1;
-const CHUNK_BYTES_MAX: usize = 60 << 10;
-const HEADER_BYTES: usize = 5;
+mod frame;
+mod journal;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use frame::{chunk_key, chunk_name, chunks_of, damaged, framed, unframed};
+use pages::{Fold, Pending};
+
+pub(crate) use journal::{Journal, StoredRow};
+
 /// Changes with every change that an older manager could not read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const CACHE_BYTES: u64 = 64 << 20;
+/// Turns that leave the log with one write at most.
+const RETIRED_MAX: usize = 4;
 
 // One letter for each kind of key.
 const FORMAT_KEY: &[u8] = b"f";
-const RECORD: u8 = b'r';
+const PAGE: u8 = b'p';
+const TURN: u8 = b't';
 const ROW: u8 = b'w';
 
 /// The open store.
@@ -34,38 +46,34 @@ pub(crate) struct Store {
     db: sled::Db,
     /// sled's own file, opened once more to be synced.
     file: File,
-    /// Records of more than one chunk, and how many they have.
+    bounds: Bounds,
+    /// Pages of more than one chunk, and how many they have.
     chunks: BTreeMap<Vec<u8>, u16>,
+    pending: Pending,
+    turn_next: u64,
+    /// The first row of the oldest page of rows, and the next row to come.
     rows_first: u64,
     rows_next: u64,
     /// Whether everything that was written is on the disk.
     synced: bool,
 }
 
-/// A record as it is stored: its key and what it holds.
-type Record = (Vec<u8>, Vec<u8>);
-
-/// A view of the journal that others may read while the store is written.
-#[derive(Clone)]
-pub(crate) struct Journal {
-    db: sled::Db,
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    log_bytes: usize,
+    log_turns: usize,
+    rows: u64,
 }
 
-/// A row as it is stored: with its place in the journal.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct StoredRow {
-    #[serde(skip)]
-    pub sequence: u64,
-    pub at_ms: u64,
-    pub kind: String,
-    pub number: u32,
-    pub top: u32,
-    pub job: Option<String>,
-    pub node: Option<String>,
-    pub trial: Option<u32>,
-    pub text: String,
-    pub value: Option<f64>,
-}
+const BOUNDS: Bounds = Bounds {
+    log_bytes: LOG_BYTES_MAX,
+    log_turns: LOG_TURNS_MAX,
+    rows: JOURNAL_ROWS_MAX,
+};
+
+/// All records, by their keys.
+type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// What is wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -92,25 +100,7 @@ struct Format {
 
 /// Opens the store below `dir`, or makes it, and restores the queue.
 pub(crate) fn open(dir: &Path, limits: Limits) -> Result<(Store, Queue), StoreError> {
-    let path = dir.join("store");
-    let db = open_database(&path)?;
-    let pool = match db.get(FORMAT_KEY)? {
-        Some(value) => read_format(&value)?,
-        None => write_format(&db)?,
-    };
-    let file = File::open(path.join("db"))?;
-    let mut store = Store {
-        db,
-        file,
-        chunks: BTreeMap::new(),
-        rows_first: 0,
-        rows_next: 1,
-        synced: false,
-    };
-    store.sync()?;
-    sync_directories(&path)?;
-    let records = store.read_records()?;
-    store.find_rows()?;
+    let (store, pool, records) = Store::open(&dir.join("store"), BOUNDS)?;
     let queue = Queue::restore(pool, limits, records)?;
     Ok((store, queue))
 }
@@ -179,6 +169,36 @@ fn sync_directories(path: &Path) -> Result<(), StoreError> {
 // === impl Store ===
 
 impl Store {
+    /// The store, the number of its pool, and all its records.
+    fn open(path: &Path, bounds: Bounds) -> Result<(Store, u32, Records), StoreError> {
+        let db = open_database(path)?;
+        let pool = match db.get(FORMAT_KEY)? {
+            Some(value) => read_format(&value)?,
+            None => write_format(&db)?,
+        };
+        let file = File::open(path.join("db"))?;
+        let mut store = Store {
+            db,
+            file,
+            bounds,
+            chunks: BTreeMap::new(),
+            pending: Pending::default(),
+            turn_next: 1,
+            rows_first: 1,
+            rows_next: 1,
+            synced: false,
+        };
+        store.sync()?;
+        sync_directories(path)?;
+        let mut records = store.read_pages()?;
+        store.read_turns()?;
+        store.pending.overlay(&mut records);
+        if let Some((first, next)) = journal::bounds(&store.db)? {
+            (store.rows_first, store.rows_next) = (first, next);
+        }
+        Ok((store, pool, records))
+    }
+
     /// Writes changes and rows, all or none. They are on the disk after the next [`Store::sync`],
     /// and never without what was written before them.
     ///
@@ -186,20 +206,21 @@ impl Store {
     /// The disk or the database failed. What was written before stays; the caller must stop.
     pub(crate) fn write(
         &mut self,
-        changes: &Changes,
+        changes: Changes,
         rows: Vec<Row>,
     ) -> Result<Vec<StoredRow>, StoreError> {
         let mut batch = sled::Batch::default();
-        for (key, value) in changes {
-            let mut name = vec![RECORD];
-            name.extend(key.to_bytes());
-            self.put(&mut batch, name, value.as_deref());
+        if !changes.is_empty() {
+            self.put_turn(&mut batch, changes);
         }
-        let stored = rows
-            .into_iter()
-            .map(|row| self.put_row(&mut batch, row))
+        let stored: Vec<StoredRow> = (self.rows_next..)
+            .zip(rows)
+            .map(|(sequence, row)| StoredRow::new(sequence, row))
             .collect();
-        self.prune(&mut batch);
+        self.rows_next += stored.len() as u64;
+        journal::put(&mut batch, &stored);
+        self.retire(&mut batch)?;
+        self.prune(&mut batch)?;
         self.db.apply_batch(batch)?;
         self.synced = false;
         Ok(stored)
@@ -224,6 +245,79 @@ impl Store {
         }
     }
 
+    /// Adds a turn to the log.
+    fn put_turn(&mut self, batch: &mut sled::Batch, changes: Changes) {
+        let entries: Vec<(Vec<u8>, Option<Vec<u8>>)> = changes
+            .into_iter()
+            .map(|(key, value)| (key.to_bytes(), value))
+            .collect();
+        let borrowed = entries.iter();
+        let value = pages::encode(borrowed.map(|(key, value)| (key.as_slice(), value.as_deref())));
+        let name = turn_name(self.turn_next);
+        let mut chunks = 0;
+        for chunk in chunks_of(&value) {
+            batch.insert(chunk_key(&name, chunks), framed(chunk));
+            chunks += 1;
+        }
+        self.pending.add(self.turn_next, chunks, entries);
+        self.turn_next += 1;
+    }
+
+    /// Puts the oldest turns of the log into their pages, as long as there is too much of it.
+    fn retire(&mut self, batch: &mut sled::Batch) -> Result<(), StoreError> {
+        for _ in 0..RETIRED_MAX {
+            let too_much = self.pending.bytes() > self.bounds.log_bytes
+                || self.pending.turns() > self.bounds.log_turns;
+            if !too_much {
+                break;
+            }
+            let Some((turn, folds)) = self.pending.retire() else {
+                break;
+            };
+            for fold in folds {
+                self.fold(batch, &fold)?;
+            }
+            let name = turn_name(turn.number);
+            for chunk in 0..turn.chunks {
+                batch.remove(chunk_key(&name, chunk));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a page anew, with what changed in it.
+    fn fold(&mut self, batch: &mut sled::Batch, fold: &Fold) -> Result<(), StoreError> {
+        let name = [&[PAGE], fold.page.as_slice()].concat();
+        let before = self.page(&name)?;
+        let known = pages::decode(&before).ok_or_else(|| damaged(&name, "it is cut off"))?;
+        let mut page: BTreeMap<&[u8], &[u8]> = known
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect();
+        for (key, value) in &fold.changed {
+            match value {
+                Some(value) => page.insert(key, value),
+                None => page.remove(key.as_slice()),
+            };
+        }
+        let value = (!page.is_empty())
+            .then(|| pages::encode(page.into_iter().map(|(key, value)| (key, Some(value)))));
+        self.put(batch, name, value.as_deref());
+        Ok(())
+    }
+
+    /// What a page holds; nothing for one that is not there.
+    fn page(&self, name: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        for number in 0..self.chunks.get(name).copied().unwrap_or(1) {
+            let key = chunk_key(name, number);
+            if let Some(value) = self.db.get(&key)? {
+                bytes.extend_from_slice(unframed(&key, &value)?);
+            }
+        }
+        Ok(bytes)
+    }
+
     fn put(&mut self, batch: &mut sled::Batch, name: Vec<u8>, value: Option<&[u8]>) {
         let before = self.chunks.get(&name).copied().unwrap_or(1);
         let mut count = 0_u16;
@@ -241,143 +335,70 @@ impl Store {
         }
     }
 
-    fn put_row(&mut self, batch: &mut sled::Batch, row: Row) -> StoredRow {
-        let sequence = self.rows_next;
-        self.rows_next += 1;
-        let row = StoredRow {
-            sequence,
-            at_ms: row.at_ms,
-            kind: row.kind.name().to_owned(),
-            number: row.kind.number(),
-            top: row.top,
-            job: row.job.map(|job| job.to_string()),
-            node: row.node,
-            trial: row.trial,
-            text: cut(row.text),
-            value: row.value,
-        };
-        let value = serde_json::to_vec(&row).expect("a row is plain data");
-        batch.insert(row_key(sequence), framed(&value));
-        row
-    }
-
-    /// Forgets the oldest rows beyond what is kept.
-    fn prune(&mut self, batch: &mut sled::Batch) {
-        while self.rows_next - self.rows_first > JOURNAL_ROWS_MAX {
-            batch.remove(row_key(self.rows_first));
-            self.rows_first += 1;
+    /// Forgets the oldest pages of rows beyond what is kept.
+    fn prune(&mut self, batch: &mut sled::Batch) -> Result<(), StoreError> {
+        while self.rows_next - self.rows_first > self.bounds.rows {
+            let behind = journal::page_behind(&self.db, self.rows_first)?;
+            let Some(behind) = behind.filter(|behind| self.rows_next - behind >= self.bounds.rows)
+            else {
+                break;
+            };
+            batch.remove(journal::row_key(self.rows_first));
+            self.rows_first = behind;
         }
+        Ok(())
     }
 
-    fn read_records(&mut self) -> Result<Vec<Record>, StoreError> {
-        let mut records: Vec<Record> = Vec::new();
-        for entry in self.db.scan_prefix([RECORD]) {
-            let (key, value) = entry?;
-            let payload = unframed(&key, &value)?;
-            let (name, number) = key.split_at(key.len().saturating_sub(2));
-            match (records.last_mut(), number) {
-                (_, [0, 0]) => records.push((name[1..].to_vec(), payload.to_vec())),
-                (Some((last, bytes)), number) if last.as_slice() == &name[1..] => {
-                    bytes.extend_from_slice(payload);
-                    let number = u16::from_be_bytes([number[0], number[1]]);
-                    self.chunks.insert(name.to_vec(), number + 1);
-                }
-                _ => return Err(damaged(&key, "its first part is missing")),
+    fn read_pages(&mut self) -> Result<Records, StoreError> {
+        let mut records = Records::new();
+        for (name, (bytes, chunks)) in read_values(&self.db, PAGE)? {
+            let entries = pages::decode(&bytes).ok_or_else(|| damaged(&name, "it is cut off"))?;
+            for (key, value) in entries {
+                records.insert(key.to_vec(), value.unwrap_or_default().to_vec());
+            }
+            if chunks > 1 {
+                self.chunks.insert(name, chunks);
             }
         }
         Ok(records)
     }
 
-    fn find_rows(&mut self) -> Result<(), StoreError> {
-        let number = |key: &[u8]| {
-            let bytes = key.get(1..9).and_then(|bytes| bytes.try_into().ok());
-            bytes.map_or(0, u64::from_be_bytes)
-        };
-        let mut rows = self.db.scan_prefix([ROW]).keys();
-        if let Some(first) = rows.next() {
-            let first = number(&first?);
-            let last = rows
-                .next_back()
-                .transpose()?
-                .map_or(first, |last| number(&last));
-            (self.rows_first, self.rows_next) = (first, last + 1);
-        } else {
-            self.rows_first = self.rows_next;
+    fn read_turns(&mut self) -> Result<(), StoreError> {
+        let mut expected = None;
+        for (name, (bytes, chunks)) in read_values(&self.db, TURN)? {
+            let number = name.get(1..9).and_then(|bytes| bytes.try_into().ok());
+            let number = number.map_or(0, u64::from_be_bytes);
+            if expected.is_some_and(|expected| expected != number) {
+                return Err(damaged(&name, "the turn before it is missing"));
+            }
+            let entries = pages::decode(&bytes).ok_or_else(|| damaged(&name, "it is cut off"))?;
+            let entries = entries.into_iter();
+            let entries = entries.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)));
+            self.pending.add(number, chunks, entries.collect());
+            expected = Some(number + 1);
         }
+        self.turn_next = expected.unwrap_or(1);
         Ok(())
     }
 }
 
-// === impl Journal ===
-
-impl Journal {
-    /// The rows after `after`, oldest first, at most `count`.
-    pub(crate) fn rows(&self, after: u64, count: usize) -> Result<Vec<StoredRow>, StoreError> {
-        let from = row_key(after.saturating_add(1));
-        let entries = self.db.range(from..vec![ROW + 1]).take(count);
-        entries
-            .map(|entry| {
-                let (key, value) = entry?;
-                let mut row: StoredRow = serde_json::from_slice(unframed(&key, &value)?)
-                    .map_err(|error| damaged(&key, &error.to_string()))?;
-                row.sequence = key.get(1..9).map_or(0, |bytes| {
-                    u64::from_be_bytes(bytes.try_into().expect("eight bytes were taken"))
-                });
-                Ok(row)
-            })
-            .collect()
+/// Values of one kind, put together from their chunks, with how many they have.
+fn read_values(db: &sled::Db, kind: u8) -> Result<BTreeMap<Vec<u8>, (Vec<u8>, u16)>, StoreError> {
+    let mut values: BTreeMap<Vec<u8>, (Vec<u8>, u16)> = BTreeMap::new();
+    for entry in db.scan_prefix([kind]) {
+        let (key, value) = entry?;
+        let payload = unframed(&key, &value)?;
+        let (name, number) = chunk_name(&key).ok_or_else(|| damaged(&key, "it has no name"))?;
+        let (bytes, chunks) = values.entry(name.to_vec()).or_default();
+        if *chunks != number {
+            return Err(damaged(&key, "the part before it is missing"));
+        }
+        bytes.extend_from_slice(payload);
+        *chunks += 1;
     }
+    Ok(values)
 }
 
-/// A row is one chunk: its text is cut where it would not fit.
-fn cut(mut text: String) -> String {
-    if text.len() > ROW_TEXT_BYTES_MAX {
-        let end = (0..=ROW_TEXT_BYTES_MAX)
-            .rev()
-            .find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
-        text.push('…');
-    }
-    text
-}
-
-/// An empty value has one chunk, so that it is there.
-fn chunks_of(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let empty = value.is_empty().then_some(value);
-    value.chunks(CHUNK_BYTES_MAX).chain(empty)
-}
-
-fn chunk_key(name: &[u8], number: u16) -> Vec<u8> {
-    [name, &number.to_be_bytes()].concat()
-}
-
-fn row_key(sequence: u64) -> Vec<u8> {
-    [&[ROW], sequence.to_be_bytes().as_slice()].concat()
-}
-
-fn framed(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
-    bytes.push(CHUNK_VERSION);
-    bytes.extend(crc32fast::hash(payload).to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-fn unframed<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], StoreError> {
-    let Some((header, payload)) = value.split_first_chunk::<HEADER_BYTES>() else {
-        return Err(damaged(key, "it is cut off"));
-    };
-    if header[0] != CHUNK_VERSION {
-        return Err(damaged(key, "its version is unknown"));
-    }
-    if header[1..] != crc32fast::hash(payload).to_be_bytes() {
-        return Err(damaged(key, "its checksum is wrong"));
-    }
-    Ok(payload)
-}
-
-fn damaged(key: &[u8], reason: &str) -> StoreError {
-    StoreError::Damaged {
-        reason: format!("record {}: {reason}", key.escape_ascii()),
-    }
+fn turn_name(number: u64) -> Vec<u8> {
+    [&[TURN], number.to_be_bytes().as_slice()].concat()
 }

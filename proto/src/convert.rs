@@ -43,6 +43,14 @@ where
     })
 }
 
+/// Batches are taken apart before their messages are read.
+fn nested() -> Malformed {
+    Malformed {
+        field: "batch",
+        reason: "a batch holds no batches".to_owned(),
+    }
+}
+
 fn present<T>(field: &'static str, value: Option<T>) -> Convert<T> {
     value.ok_or_else(|| Malformed {
         field,
@@ -158,6 +166,7 @@ impl From<Report> for wire::Report {
                 let resource = match resource {
                     Exceeds::Memory => wire::exceeded::Resource::Memory,
                     Exceeds::GpuMemory => wire::exceeded::Resource::GpuMemory,
+                    Exceeds::Disk => wire::exceeded::Resource::Disk,
                 };
                 Wire::Exceeded(wire::Exceeded {
                     resource: resource.into(),
@@ -202,6 +211,7 @@ impl TryFrom<wire::Report> for Report {
             Wire::Exceeded(exceeded) => Ended::Exceeded {
                 resource: match exceeded.resource() {
                     wire::exceeded::Resource::GpuMemory => Exceeds::GpuMemory,
+                    wire::exceeded::Resource::Disk => Exceeds::Disk,
                     wire::exceeded::Resource::Memory | wire::exceeded::Resource::Unspecified => {
                         Exceeds::Memory
                     }
@@ -432,6 +442,7 @@ impl TryFrom<wire::WorkerMessage> for ToManager {
                 offset,
                 bytes,
             },
+            Kind::Batch(_) => return Err(nested()),
         })
     }
 }
@@ -496,6 +507,7 @@ impl From<ToWorker> for wire::ManagerMessage {
                 offset,
             }),
             ToWorker::Goodbye { reason } => Kind::Goodbye(wire::Goodbye { reason }),
+            ToWorker::Leave { reason } => Kind::Leave(wire::Leave { reason }),
         };
         wire::ManagerMessage { kind: Some(kind) }
     }
@@ -556,6 +568,10 @@ impl TryFrom<wire::ManagerMessage> for ToWorker {
             Kind::Goodbye(goodbye) => ToWorker::Goodbye {
                 reason: goodbye.reason,
             },
+            Kind::Leave(leave) => ToWorker::Leave {
+                reason: leave.reason,
+            },
+            Kind::Batch(_) => return Err(nested()),
         })
     }
 }

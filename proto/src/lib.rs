@@ -8,6 +8,8 @@
 pub mod nouns;
 
 #[cfg(feature = "wire")]
+pub mod batch;
+#[cfg(feature = "wire")]
 pub mod convert;
 
 /// The generated messages, clients and servers of `proto/updraft.proto`.

@@ -143,6 +143,20 @@ impl Cache {
         pinned
     }
 
+    /// What is there, the largest files first, and no more than so many.
+    pub fn largest(&self, count_max: usize) -> Vec<Digest> {
+        let index = self.lock();
+        let mut sizes: Vec<(u64, Digest)> = index
+            .entries
+            .iter()
+            .map(|(digest, entry)| (entry.bytes, *digest))
+            .collect();
+        drop(index);
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.truncate(count_max);
+        sizes.into_iter().map(|(_, digest)| digest).collect()
+    }
+
     async fn fetch(self: &Arc<Cache>, blob: Blob) -> Result<Pinned, BlobError> {
         let incoming = self.dir.join("incoming").join(blob.digest.to_string());
         self.blobs.fetch(blob, &incoming).await?;

@@ -6,6 +6,7 @@
 //! | `STARTD_ATTRS` (`STARTD_EXPRS`) | names for the machine's ad: `SLOT1_NAME`'s or `NAME`'s value |
 //! | `NUM_CPUS`, `MEMORY` | cores and MiB to offer |
 //! | `START`, `RANK` | jobs that the machine takes, and likes: `Requirements`, `Rank` |
+//! | `MACHINE_RESOURCE_NAME` | how much of a custom resource to offer |
 //! | `MANAGER`, `CONDOR_HOST` | `host:port` of the manager |
 //! | `UPDRAFT_NAME`, `UPDRAFT_CACHE_BYTES_MAX`, `UPDRAFT_SIMULATE_GPUS` | as the worker's flags |
 //!
@@ -34,6 +35,8 @@ pub struct Config {
     pub memory_mib: Option<u64>,
     pub cache_bytes_max: Option<u64>,
     pub simulate_gpus: Vec<String>,
+    /// Custom resources: how much of each, by name in lower case.
+    pub resources: BTreeMap<String, u64>,
     /// What `STARTD_ATTRS` names, in its order.
     pub attributes: Vec<(String, Expr)>,
     /// `START`.
@@ -78,7 +81,7 @@ const KNOBS: [&str; 11] = [
 /// Knobs of HTCondor that are common in a worker's file and decide nothing here: there is one
 /// partitionable slot, nothing is preempted, and security and paths are set elsewhere. A `*` ends a
 /// prefix.
-const IGNORED: [&str; 20] = [
+const IGNORED: [&str; 21] = [
     "ALLOW_*",
     "CLAIM_WORKLIFE",
     "COLLECTOR_*",
@@ -89,7 +92,8 @@ const IGNORED: [&str; 20] = [
     "KILL",
     "LOCAL_DIR",
     "LOG",
-    "MACHINE_*",
+    "MACHINE_RESOURCE_INVENTORY_*",
+    "MACHINE_RESOURCE_NAMES",
     "MAX*",
     "NUM_SLOTS*",
     "PREEMPT*",
@@ -119,6 +123,32 @@ impl Config {
             Err(ConfigErrors(reader.errors))
         }
     }
+}
+
+/// The beginning of a knob that offers a custom resource.
+const RESOURCE_PREFIX: &str = "MACHINE_RESOURCE_";
+
+/// Resources that are not custom ones.
+const BUILT_IN: [&str; 7] = [
+    "cores",
+    "cpus",
+    "disk",
+    "gpumemory",
+    "gpus",
+    "memory",
+    "swap",
+];
+
+/// The name of a custom resource, in lower case; or why it cannot be one.
+pub(crate) fn resource_name(text: &str) -> Result<String, String> {
+    let name = text.to_ascii_lowercase();
+    if !is_attribute_name(text) {
+        return Err(format!("`{text}` is not a name"));
+    }
+    if BUILT_IN.contains(&name.as_str()) {
+        return Err(format!("`{text}` is no custom resource"));
+    }
+    Ok(name)
 }
 
 /// Whether the text can name an attribute.
@@ -351,6 +381,7 @@ impl Reader<'_> {
             memory_mib: self.parsed("MEMORY", "a number of MiB"),
             cache_bytes_max: self.parsed("UPDRAFT_CACHE_BYTES_MAX", "a number of bytes"),
             simulate_gpus: self.list("UPDRAFT_SIMULATE_GPUS"),
+            resources: self.resources(),
             requirements: self.expr("START"),
             rank: self.expr("RANK"),
             ..Config::default()
@@ -380,6 +411,38 @@ impl Reader<'_> {
         }
         self.warn_of_the_rest(&names, &mut config.warnings);
         config
+    }
+
+    /// Custom resources. A value that is no number is a list of their names, as HTCondor has it:
+    /// then there are as many as names.
+    fn resources(&mut self) -> BTreeMap<String, u64> {
+        let keys = self.knobs.keys();
+        let keys: Vec<String> = keys
+            .filter(|key| key.starts_with(RESOURCE_PREFIX) && !is_ignored(key))
+            .cloned()
+            .collect();
+        let mut resources = BTreeMap::new();
+        for key in keys {
+            let Some(knob) = self.take(&key) else {
+                continue;
+            };
+            let separator = |c: char| c == ',' || c.is_whitespace();
+            let names = knob.value.split(separator).filter(|name| !name.is_empty());
+            let begins_as_number = |c: char| c == '-' || c.is_ascii_digit();
+            let amount = match knob.value.parse::<u64>() {
+                Err(_) if !knob.value.starts_with(begins_as_number) => Ok(names.count() as u64),
+                parsed => parsed,
+            };
+            match (resource_name(&knob.name[RESOURCE_PREFIX.len()..]), amount) {
+                (Ok(name), Ok(amount)) => drop(resources.insert(name, amount)),
+                (Err(message), _) => self.error_in(&knob, 0, message),
+                (_, Err(_)) => {
+                    let message = format!("{} = `{}` is no amount", knob.name, knob.value);
+                    self.error_in(&knob, 0, message);
+                }
+            }
+        }
+        resources
     }
 
     fn parsed<T: std::str::FromStr>(&mut self, name: &str, expected: &str) -> Option<T> {
@@ -429,13 +492,7 @@ impl Reader<'_> {
         {
             let place = format!("{}:{}", self.file, knob.line + 1);
             let name = &knob.name;
-            let ignored = IGNORED
-                .iter()
-                .any(|pattern| match pattern.strip_suffix('*') {
-                    Some(prefix) => key.starts_with(prefix),
-                    None => key == pattern,
-                });
-            if ignored {
+            if is_ignored(key) {
                 warnings.push(format!(
                     "{place}: `{name}` is ignored: it decides nothing here"
                 ));
@@ -465,6 +522,15 @@ impl Reader<'_> {
             ));
         }
     }
+}
+
+fn is_ignored(key: &str) -> bool {
+    IGNORED
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => key.starts_with(prefix),
+            None => key == *pattern,
+        })
 }
 
 /// Edits that turn one name into the other, ignoring case (Levenshtein).

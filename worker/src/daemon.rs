@@ -6,26 +6,33 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::nouns::{ClaimId, LogStream, ToManager, WorkOrder};
+use proto::nouns::{ClaimId, LogStream, Offer, ToManager, WorkOrder};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use worker_core::{Core, Effect, Phase};
+use worker_core::{CACHED_MAX, Core, Effect, Phase};
 
 use crate::WorkerError;
 use crate::backoff::random_u64;
 use crate::blobs::Blobs;
 use crate::cache::Cache;
 use crate::clock;
+use crate::health::{self, Health};
 use crate::job::{self, Ending, House, Job, JobEvent};
 use crate::link::{self, Line, LinkEvent};
+use crate::outbox::{Demand, Outbox};
+use crate::sandbox::Paths;
 use crate::settings::{Plan, STOP_ACK_MS_MAX, STOP_GRACE_MS_MAX, STOP_MS_MAX, VERSION};
-use crate::spool::{self, Op, Spool};
+use crate::spool::{self, Spool};
 use crate::state::{Lock, State};
 
 /// Events of jobs, and messages of the manager, that may wait for the loop.
 const JOB_EVENTS_MAX: usize = 1_024;
 const LINK_EVENTS_MAX: usize = 1_024;
+/// How many of either the loop takes at a time.
+const EVENTS_TAKEN_MAX: usize = 64;
+/// How often processes that outlived their jobs are looked for, if a job has ended since.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// A worker that is ready to run.
 pub(crate) struct Daemon {
@@ -39,7 +46,10 @@ pub(crate) struct Daemon {
     jobs: JoinSet<()>,
     events: mpsc::Sender<JobEvent>,
     inbox: Inbox,
+    outbox: Outbox,
     spool: Spool,
+    health: Health,
+    sweep_at: Option<Instant>,
     /// When to give up, once asked to stop.
     patience: Option<Instant>,
     /// Given back last, when nothing of this worker touches the directory any more.
@@ -49,7 +59,8 @@ pub(crate) struct Daemon {
 /// Everything the loop listens to besides the link.
 struct Inbox {
     jobs: mpsc::Receiver<JobEvent>,
-    spooled: mpsc::UnboundedReceiver<ToManager>,
+    /// What the machine offers now.
+    offers: mpsc::Receiver<Offer>,
 }
 
 impl Daemon {
@@ -58,10 +69,13 @@ impl Daemon {
         let Plan {
             endpoint,
             name,
-            offer,
+            found,
+            wanted,
+            look_period,
             state_dir,
             cache_bytes_max,
             trainer,
+            enforcement,
         } = plan;
         let blobs = Arc::new(Blobs::new(endpoint.connect_lazy()));
         let shared = blobs.clone();
@@ -70,28 +84,32 @@ impl Daemon {
             let wrong = |path, source| WorkerError::State { path, source };
             let cache = Cache::open(state.cache(), cache_bytes_max, shared)
                 .map_err(|source| wrong(state.cache(), source))?;
-            let (files, reports) =
+            let (log, reports) =
                 spool::load(state.spool()).map_err(|source| wrong(state.spool(), source))?;
-            Ok((state, lock, cache, files, reports))
+            Ok((state, lock, cache, log, reports))
         };
         let opened = tokio::task::spawn_blocking(open).await;
-        let (state, lock, cache, files, reports) =
+        let (state, lock, cache, log, reports) =
             opened.map_err(|source| WorkerError::Died { source })??;
+        let offer = found.offer.clone();
         let mut core = Core::new(name, random_u64(), VERSION.to_owned(), offer);
         core.recovered(reports);
         let (events, jobs) = mpsc::channel(JOB_EVENTS_MAX);
-        let (done, spooled) = mpsc::unbounded_channel();
-        let spool = spool::start(files, done);
+        let (health, offers) = health::start(wanted, found.offer, look_period);
+        let house = House::new(&state, cache, blobs, trainer, found.devices, enforcement);
         Ok(Daemon {
             core,
-            house: Arc::new(House::new(state, cache, blobs, trainer)),
+            house: Arc::new(house),
             endpoint,
             line: None,
             endings: BTreeMap::new(),
             jobs: JoinSet::new(),
             events,
-            inbox: Inbox { jobs, spooled },
-            spool,
+            inbox: Inbox { jobs, offers },
+            outbox: Outbox::default(),
+            spool: Spool::new(log),
+            health,
+            sweep_at: None,
             patience: None,
             lock,
         })
@@ -102,32 +120,80 @@ impl Daemon {
         let (link_events, mut from_link) = mpsc::channel(LINK_EVENTS_MAX);
         let link = tokio::spawn(link::keep(self.endpoint.clone(), link_events));
         let mut stop = std::pin::pin!(stop);
+        let (mut heard, mut happened) = (Vec::new(), Vec::new());
+        // One timer for everything: to set one costs more than to look at what is due.
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(Instant::now()));
+        let mut armed = None;
         while !self.is_done() {
-            let deadline = self
-                .core
-                .next_deadline()
-                .map(|(mono_ms, _)| clock::instant(mono_ms));
+            let next = self.next_deadline();
+            // One that rings too early does no harm.
+            if next.is_some_and(|next| armed.is_none_or(|armed| next < armed)) {
+                next.into_iter().for_each(|next| timer.as_mut().reset(next));
+                armed = next;
+            }
             tokio::select! {
-                Some(event) = from_link.recv() => self.on_link(event).await,
-                Some(event) = self.inbox.jobs.recv() => self.on_job(event).await,
-                Some(message) = self.inbox.spooled.recv() => self.send(message),
-                () = sleep_until(deadline) => {
-                    let effects = self.core.tick(clock::now());
-                    self.carry_out(effects).await;
+                n = from_link.recv_many(&mut heard, EVENTS_TAKEN_MAX) => {
+                    if n == 0 {
+                        break;
+                    }
+                    heard.drain(..).for_each(|event| self.on_link(event));
                 }
-                () = &mut stop, if self.patience.is_none() => self.begin_stop().await,
-                () = sleep_until(self.patience) => break,
+                _ = self.inbox.jobs.recv_many(&mut happened, EVENTS_TAKEN_MAX) => {
+                    happened.drain(..).for_each(|event| self.on_job(event));
+                    self.shorten_patience();
+                }
+                Some(offer) = self.inbox.offers.recv(), if self.patience.is_none() => {
+                    let effects = self.core.advertise(clock::now(), offer);
+                    self.carry_out(effects);
+                }
+                () = self.spool.written() => {}
+                () = timer.as_mut(), if armed.is_some() => armed = None,
+                () = &mut stop, if self.patience.is_none() => self.begin_stop(),
                 Some(_) = self.jobs.join_next() => {}
             }
+            let now = Instant::now();
+            if self.patience.is_some_and(|patience| patience <= now) {
+                break;
+            }
+            self.do_what_is_due(now);
+            self.say_all(now);
         }
+        self.say_all(Instant::now() + Duration::from_secs(1));
         self.end(link).await;
     }
 
-    async fn begin_stop(&mut self) {
+    fn next_deadline(&self) -> Option<Instant> {
+        let core = self.core.next_deadline();
+        [
+            core.map(|(mono_ms, _)| clock::instant(mono_ms)),
+            self.outbox.deadline(),
+            self.spool.deadline(),
+            self.sweep_at,
+            self.patience,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn do_what_is_due(&mut self, now: Instant) {
+        let core = self.core.next_deadline();
+        if core.is_some_and(|(mono_ms, _)| clock::instant(mono_ms) <= now) {
+            self.house.starter.nudge();
+            let effects = self.core.tick(clock::now());
+            self.carry_out(effects);
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep();
+        }
+        self.spool.tick(now);
+    }
+
+    fn begin_stop(&mut self) {
         tracing::info!("stopping: {} claims are known", self.core.claims().count());
         self.patience = Some(Instant::now() + Duration::from_millis(STOP_MS_MAX));
         let effects = self.core.stop(clock::now());
-        self.carry_out(effects).await;
+        self.carry_out(effects);
         self.shorten_patience();
     }
 
@@ -162,18 +228,15 @@ impl Daemon {
             events,
             line,
             inbox,
+            health,
             lock,
             ..
         } = self;
         // First the ears, so that nobody waits to be heard.
-        drop((line, events, inbox));
+        drop((line, events, inbox, health));
         jobs.shutdown().await;
         link.abort();
-        let Spool { queue, task } = spool;
-        drop(queue);
-        if let Err(error) = task.await {
-            tracing::warn!("the reports' writer ended by a fault: {error}");
-        }
+        spool.close().await;
         drop(lock);
     }
 }
@@ -181,11 +244,13 @@ impl Daemon {
 // === events ===
 
 impl Daemon {
-    async fn on_link(&mut self, event: LinkEvent) {
+    fn on_link(&mut self, event: LinkEvent) {
         let now = clock::now();
         let effects = match event {
             LinkEvent::Up(line) => {
                 self.line = Some(line);
+                self.outbox.clear();
+                self.core.caches(self.house.cache.largest(CACHED_MAX));
                 self.core.connected(now)
             }
             LinkEvent::Message(message) => self.core.message(now, message),
@@ -194,13 +259,14 @@ impl Daemon {
                 self.core.disconnected(now)
             }
         };
-        self.carry_out(effects).await;
+        self.carry_out(effects);
     }
 
-    async fn on_job(&mut self, event: JobEvent) {
+    fn on_job(&mut self, event: JobEvent) {
         let now = clock::now();
         let effects = match event {
             JobEvent::Spawned(claim) => self.core.spawned(now, claim),
+            JobEvent::Over(claim) => self.core.process_over(now, claim),
             JobEvent::NotStarted {
                 claim,
                 fault,
@@ -213,6 +279,7 @@ impl Daemon {
             JobEvent::Progress { claim, lines } => self.core.progress(now, claim, lines),
             JobEvent::Ended { claim, report } => {
                 self.endings.remove(&claim);
+                self.sweep_at.get_or_insert(Instant::now() + SWEEP_PERIOD);
                 self.core.ended(now, claim, *report)
             }
             JobEvent::Log {
@@ -228,21 +295,16 @@ impl Daemon {
                 return;
             }
         };
-        self.carry_out(effects).await;
-        self.shorten_patience();
+        self.carry_out(effects);
     }
 }
 
 // === effects ===
 
 impl Daemon {
-    async fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                // Behind its report, which must be durable first.
-                Effect::Send(message @ ToManager::Finished { .. }) => {
-                    self.spool(Op::Then(message)).await;
-                }
                 Effect::Send(message) => self.send(message),
                 Effect::Run { claim, order } => self.start(claim, *order),
                 Effect::Kill {
@@ -250,12 +312,14 @@ impl Daemon {
                     signal,
                     grace_ms,
                 } => self.end_claim(claim, signal, grace_ms),
-                Effect::Spool { claim, report } => self.spool(Op::Write { claim, report }).await,
+                Effect::Spool { claim, report } => self.spool.keep(Instant::now(), claim, report),
                 Effect::ForgetSpool { claim } => {
-                    self.spool(Op::Remove { claim }).await;
-                    let house = self.house.clone();
-                    self.jobs
-                        .spawn_blocking(move || house.state.remove_job(claim));
+                    self.spool.forget(Instant::now(), claim);
+                    if self.house.sandboxes.of(claim).is_some() {
+                        let house = self.house.clone();
+                        self.jobs
+                            .spawn_blocking(move || house.sandboxes.clear(claim));
+                    }
                 }
                 Effect::Tail {
                     request,
@@ -269,26 +333,44 @@ impl Daemon {
                     tracing::info!("the manager closes the session: {reason}");
                     self.line = None;
                 }
+                Effect::Leave { reason } => {
+                    tracing::info!("the manager ends this worker: {reason}");
+                    let soon = Instant::now() + Duration::from_millis(STOP_ACK_MS_MAX);
+                    self.patience.get_or_insert(soon);
+                }
             }
         }
     }
 
     fn send(&mut self, message: ToManager) {
-        let Some(line) = &self.line else { return };
-        if line.outbound.try_send(message.into()).is_err() {
-            tracing::warn!("the session takes no more messages, opening a new one");
-            self.line = None;
-            self.core.disconnected(clock::now());
+        let demand = match self.core.has_waiting() {
+            true => Demand::Leisurely,
+            false => Demand::Urgent,
+        };
+        self.outbox.push(Instant::now(), message, demand);
+    }
+
+    /// Passes on what is to be said by `now`.
+    fn say_all(&mut self, now: Instant) {
+        for message in self.outbox.take(now) {
+            let Some(line) = &self.line else { return };
+            if line.outbound.try_send(message).is_err() {
+                tracing::warn!("the session takes no more messages, opening a new one");
+                self.line = None;
+                self.core.disconnected(clock::now());
+            }
         }
     }
 
-    /// Waits only if the disk is far behind; the writer never waits for this loop.
-    async fn spool(&mut self, op: Op) {
-        self.spool
-            .queue
-            .send(op)
-            .await
-            .expect("the writer lives as long as its queue");
+    fn sweep(&mut self) {
+        self.sweep_at = None;
+        if !self.house.sandboxes.is_unswept() {
+            return;
+        }
+        // Once more later: what was killed just now is not gone yet.
+        self.sweep_at = Some(Instant::now() + SWEEP_PERIOD);
+        let house = self.house.clone();
+        self.jobs.spawn_blocking(move || house.sandboxes.sweep());
     }
 
     fn start(&mut self, claim: ClaimId, order: WorkOrder) {
@@ -300,7 +382,7 @@ impl Daemon {
             Job {
                 house,
                 claim,
-                order,
+                order: Arc::new(order),
                 asked,
                 events,
             }
@@ -324,10 +406,11 @@ impl Daemon {
     }
 
     fn tail(&mut self, request: u64, claim: ClaimId, stream: LogStream, offset: u64) {
-        let path = self.house.state.job(claim).log(stream);
+        let paths = self.house.sandboxes.of(claim);
         let events = self.events.clone();
         self.jobs.spawn_blocking(move || {
-            let bytes = job::read_log(&path, offset);
+            let read = |paths: Paths| job::read_log(&paths.log(stream), offset);
+            let bytes = paths.map(read).unwrap_or_default();
             // Nobody listens when the worker is about to end.
             let _ = events.blocking_send(JobEvent::Log {
                 request,
@@ -335,13 +418,5 @@ impl Daemon {
                 bytes,
             });
         });
-    }
-}
-
-/// Never, if there is no moment.
-async fn sleep_until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

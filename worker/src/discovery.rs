@@ -3,6 +3,7 @@
 //! attribute of it is made here.
 
 mod gpus;
+mod nvml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +40,18 @@ pub struct Wanted {
     pub attributes: Vec<(String, Expr)>,
     /// Each `MODEL:N`; when there are any, real GPUs are not looked for.
     pub simulate_gpus: Vec<String>,
+    /// A file that names those of them which are broken.
+    pub simulate_broken_gpus: Option<PathBuf>,
+    /// Custom resources: how much of each, by name in lower case.
+    pub resources: BTreeMap<String, u64>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    pub offer: Offer,
+    /// The driver's number of each device that has one, by id.
+    pub devices: BTreeMap<String, u32>,
 }
 
 /// What cannot be offered.
@@ -56,12 +69,59 @@ pub enum DiscoveryError {
 ///
 /// # Errors
 /// Simulated GPUs that do not exist; what is not found on the machine is simply not offered.
-pub fn offer(wanted: &Wanted) -> Result<Offer, DiscoveryError> {
-    let gpus = if wanted.simulate_gpus.is_empty() {
-        gpus::real()
-    } else {
-        gpus::simulated(&wanted.name, &wanted.simulate_gpus)?
-    };
+pub fn look(wanted: &Wanted) -> Result<Found, DiscoveryError> {
+    let gpus = find_gpus(wanted)?;
+    let devices = gpus
+        .iter()
+        .filter_map(|gpu| Some((gpu.id.clone(), gpu.index?)));
+    let devices = devices.collect();
+    let mut offer = describe(wanted, gpus.len());
+    offer.gpus = gpus.into_iter().map(offered).collect();
+    Ok(Found { offer, devices })
+}
+
+/// The offer with its devices as they are now: one that is not shown any more is broken, one that
+/// was not there before is offered, too.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_again(wanted: &Wanted, offer: &Offer) -> Result<Offer, DiscoveryError> {
+    let mut now: BTreeMap<String, OfferedGpu> = find_gpus(wanted)?
+        .into_iter()
+        .map(|gpu| (gpu.id.clone(), offered(gpu)))
+        .collect();
+    let mut offer = offer.clone();
+    for gpu in &mut offer.gpus {
+        match now.remove(&gpu.id) {
+            Some(found) => *gpu = found,
+            None => gpu.broken = Some("the driver does not show it any more".to_owned()),
+        }
+    }
+    offer.gpus.extend(now.into_values());
+    Ok(offer)
+}
+
+fn find_gpus(wanted: &Wanted) -> Result<Vec<GpuAd>, DiscoveryError> {
+    if wanted.simulate_gpus.is_empty() {
+        return Ok(nvml::gpus());
+    }
+    let mut gpus = gpus::simulated(&wanted.name, &wanted.simulate_gpus)?;
+    if let Some(file) = &wanted.simulate_broken_gpus {
+        gpus::pretend_broken(&mut gpus, file);
+    }
+    Ok(gpus)
+}
+
+fn offered(gpu: GpuAd) -> OfferedGpu {
+    OfferedGpu {
+        id: gpu.id,
+        ad: gpu.ad.to_long(),
+        broken: gpu.broken,
+    }
+}
+
+/// Everything but the devices.
+fn describe(wanted: &Wanted, gpus: usize) -> Offer {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let memory_found = memory_mib();
     let cpus = wanted.cpus.unwrap_or(cores);
@@ -78,7 +138,7 @@ pub fn offer(wanted: &Wanted) -> Result<Offer, DiscoveryError> {
     ad.insert("TotalCpus", i64::from(cpus));
     ad.insert("TotalMemory", clamp(memory_mib));
     ad.insert("TotalDisk", clamp(disk_kib));
-    ad.insert("TotalGPUs", gpus.len() as i64);
+    ad.insert("TotalGPUs", clamp(gpus as u64));
     ad.insert("HasFileTransfer", true);
     ad.insert("CondorVersion", CONDOR_VERSION);
     ad.insert("HasTrainer", true);
@@ -90,25 +150,21 @@ pub fn offer(wanted: &Wanted) -> Result<Offer, DiscoveryError> {
     ad.insert("Start", start.clone());
     ad.insert("Requirements", start);
     ad.insert("Rank", wanted.rank.clone().unwrap_or_else(|| 0.0.into()));
+    for (name, amount) in &wanted.resources {
+        ad.insert(name, clamp(*amount));
+        ad.insert(&format!("Total{name}"), clamp(*amount));
+    }
     for (name, expr) in &wanted.attributes {
         ad.insert(name, expr.clone());
     }
-    let gpus = gpus
-        .into_iter()
-        .map(|gpu| OfferedGpu {
-            id: gpu.id,
-            ad: gpu.ad.to_long(),
-            broken: None,
-        })
-        .collect();
-    Ok(Offer {
+    Offer {
         ad: ad.to_long(),
         cpus,
         memory_mib,
         disk_kib,
-        gpus,
-        resources: BTreeMap::new(),
-    })
+        gpus: Vec::new(),
+        resources: wanted.resources.clone(),
+    }
 }
 
 /// HTCondor's word for the processor.

@@ -19,6 +19,8 @@ pub enum WorkerError {
     Config(#[from] ConfigErrors),
     #[error("`{text}` is not an attribute: {reason} (expected `NAME = expression`)")]
     Attribute { text: String, reason: String },
+    #[error("`{text}` is not a custom resource: {reason} (expected `NAME=N`)")]
+    Resource { text: String, reason: String },
     #[error(
         "no manager is named (expected `host:port`, by flag or as MANAGER in the configuration)"
     )]
@@ -36,6 +38,8 @@ pub enum WorkerError {
     },
     #[error("the state directory {} is in use by another worker{}", path.display(), by(holder))]
     Busy { path: PathBuf, holder: Option<u32> },
+    #[error("cannot start a thread: {source}")]
+    Thread { source: std::io::Error },
     #[error("the worker ended by a fault of its own: {source}")]
     Died { source: tokio::task::JoinError },
 }

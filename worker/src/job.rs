@@ -3,6 +3,7 @@
 
 mod environment;
 mod logs;
+mod memory;
 mod metrics;
 mod outputs;
 mod process;
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::nouns::{ClaimId, Ended, Fault, Input, LogStream, Program, RelPath, Report, WorkOrder};
+use proto::nouns::{
+    ClaimId, Ended, Exceeds, Fault, Input, LogStream, Outputs, Program, RelPath, Report, WorkOrder,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -20,18 +23,23 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::blobs::{BlobError, Blobs, Patience, Source};
 use crate::cache::{Cache, Identity, Pinned, PlaceError};
 use crate::clock;
-use crate::state::{JobPaths, State};
+use crate::sandbox::{Left, Paths, Sandboxes, Taken};
+use crate::settings::Enforcement;
+use crate::starter::Starter;
+use crate::state::State;
 use crate::sys::Usage;
 
 pub(crate) use logs::read_log;
 
-use environment::Base;
+use environment::{Base, EXIT_GPU_MEMORY, resource_variables};
+use memory::Census;
 use metrics::MetricsReader;
 use outputs::Collected;
 use process::{Launch, Process};
 
-/// How often a running job's metrics file is looked at.
-const METRICS_PERIOD: Duration = Duration::from_millis(250);
+/// How often a running job's metrics file and its memory are looked at; a job that is over before
+/// is looked at once.
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// How long the logs of a job that was asked to end may take to the manager; without them it still
 /// has its report.
 const VACATED_LOGS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,11 +49,14 @@ const STAGE_ROUNDS_MAX: u32 = 3;
 /// What all jobs of a worker share.
 #[derive(Debug)]
 pub(crate) struct House {
-    pub state: State,
-    cache: Arc<Cache>,
+    pub sandboxes: Arc<Sandboxes>,
+    pub starter: Arc<Starter>,
+    pub cache: Arc<Cache>,
     blobs: Arc<Blobs>,
     trainer: PathBuf,
     base: Base,
+    enforcement: Enforcement,
+    census: Census,
 }
 
 /// How a job is asked to end.
@@ -59,6 +70,8 @@ pub(crate) struct Ending {
 #[derive(Debug)]
 pub(crate) enum JobEvent {
     Spawned(ClaimId),
+    /// Nothing of it runs any more; its report is to come.
+    Over(ClaimId),
     NotStarted {
         claim: ClaimId,
         fault: Fault,
@@ -83,7 +96,7 @@ pub(crate) enum JobEvent {
 pub(crate) struct Job {
     pub house: Arc<House>,
     pub claim: ClaimId,
-    pub order: WorkOrder,
+    pub order: Arc<WorkOrder>,
     /// Becomes something when the job is asked to end.
     pub asked: watch::Receiver<Option<Ending>>,
     pub events: mpsc::Sender<JobEvent>,
@@ -100,20 +113,34 @@ pub(crate) enum Failure {
 
 /// A job that runs, with what is needed when it ends.
 struct Started {
+    /// Dropped before its sandbox.
     process: Process,
+    sandbox: Taken,
+    at_ms: u64,
     /// Inputs as they were placed: what is still so is no output.
     placed: BTreeMap<RelPath, (Input, Identity)>,
 }
 
 impl House {
-    pub fn new(state: State, cache: Arc<Cache>, blobs: Arc<Blobs>, trainer: PathBuf) -> House {
-        let base = Base::new(trainer.parent());
+    /// `devices` are the driver's numbers of the machine's GPUs, by id.
+    pub fn new(
+        state: &State,
+        cache: Arc<Cache>,
+        blobs: Arc<Blobs>,
+        trainer: PathBuf,
+        devices: BTreeMap<String, u32>,
+        enforcement: Enforcement,
+    ) -> House {
+        let base = Base::new(trainer.parent(), devices);
         House {
-            state,
+            sandboxes: Sandboxes::new(state.jobs()),
+            starter: Arc::default(),
             cache,
             blobs,
             trainer,
             base,
+            enforcement,
+            census: Census::default(),
         }
     }
 }
@@ -153,7 +180,7 @@ impl Job {
                 reason,
             },
             Err(Failure::Vacated) => {
-                let report = Box::new(blank_report(Ended::Vacated, started_ms));
+                let report = Box::new(Report::new(Ended::Vacated, started_ms, clock::wall_ms()));
                 JobEvent::Ended { claim, report }
             }
         };
@@ -161,23 +188,52 @@ impl Job {
     }
 
     async fn attempt(&mut self) -> Result<Box<Report>, Failure> {
-        let paths = self.house.state.job(self.claim);
         let mut asked = self.asked.clone();
         let started = tokio::select! {
             biased;
             () = asked_to_end(&mut asked) => return Err(Failure::Vacated),
-            started = self.stage_and_start(&paths) => started?,
+            started = self.stage_and_start() => started?,
         };
-        let started_ms = clock::wall_ms();
         self.tell(JobEvent::Spawned(self.claim)).await;
-        let Started { process, placed } = started;
-        let metrics = MetricsReader::new(paths.metrics.clone());
-        let metrics = self.watch(&process, metrics).await?;
+        let Started {
+            process,
+            sandbox,
+            at_ms,
+            placed,
+        } = started;
+        let paths = sandbox.keep();
+        let mut seen = Seen::new(&paths);
+        self.watch(&process, &mut seen).await?;
         let (ended, usage) = process.reap().map_err(lost)?;
-        let ended_ms = clock::wall_ms();
-        let vacated = self.asked.borrow().is_some();
-        let ended = if vacated { Ended::Vacated } else { ended };
+        let ended = match self.asked.borrow().is_some() {
+            true => Ended::Vacated,
+            false => self.judge(ended, usage, &seen),
+        };
+        let mut report = Report::new(ended, at_ms, clock::wall_ms());
+        fill_usage(&mut report, usage);
+        let plain = self.order.inputs.is_empty() && self.order.params.is_none();
+        let awaited = matches!(&self.order.outputs, Outputs::Listed(paths) if !paths.is_empty());
+        if plain && !awaited && paths.look() == Left::Nothing {
+            self.house.sandboxes.give_back(self.claim, Left::Nothing);
+            return Ok(Box::new(report));
+        }
+        self.tell(JobEvent::Over(self.claim)).await;
+        self.bring_home(report, seen, paths, placed, &mut asked)
+            .await
+    }
+
+    /// Collects what the job left, and delivers it.
+    async fn bring_home(
+        &self,
+        mut report: Report,
+        seen: Seen,
+        paths: Paths,
+        placed: BTreeMap<RelPath, (Input, Identity)>,
+        asked: &mut watch::Receiver<Option<Ending>>,
+    ) -> Result<Box<Report>, Failure> {
         let outputs = self.order.outputs.clone();
+        let vacated = report.ended == Ended::Vacated;
+        let metrics = seen.metrics;
         let collecting = move || -> Result<_, Failure> {
             let collected = match vacated {
                 true => Collected::default(),
@@ -187,9 +243,6 @@ impl Job {
         };
         let (collected, (metrics, lines), logs) = blocking(collecting).await??;
         self.progress(lines).await;
-        let mut report = blank_report(ended, started_ms);
-        report.ended_ms = ended_ms;
-        fill_usage(&mut report, usage);
         report.metrics = metrics.values;
         report.metrics_error = metrics.error;
         let mut sources = collected.sources;
@@ -203,8 +256,29 @@ impl Job {
                 LogStream::Stderr => report.stderr = Some(blob),
             }
         }
-        self.deliver(&sources, &mut report, &mut asked).await?;
+        self.deliver(&sources, &mut report, asked).await?;
         Ok(Box::new(report))
+    }
+
+    /// What a job's end means, given what it was seen to use.
+    fn judge(&self, ended: Ended, usage: Usage, seen: &Seen) -> Ended {
+        let limit_mib = self.order.memory_mib;
+        let used_mib = seen.used_mib.max(usage.rss_max_kib >> 10);
+        let exceeded = |resource, used_mib| Ended::Exceeded { resource, used_mib };
+        match ended {
+            // By this worker, or by the kernel when the machine had no more.
+            Ended::Signaled(libc::SIGKILL) if limit_mib > 0 && used_mib > limit_mib => {
+                exceeded(Exceeds::Memory, used_mib)
+            }
+            Ended::Exited(EXIT_GPU_MEMORY) if !self.order.gpus.is_empty() => {
+                exceeded(Exceeds::GpuMemory, 0)
+            }
+            Ended::Exited(_)
+            | Ended::Signaled(_)
+            | Ended::Vacated
+            | Ended::Exceeded { .. }
+            | Ended::NotStarted { .. } => ended,
+        }
     }
 
     async fn deliver(
@@ -265,22 +339,28 @@ impl Job {
 // === staging and starting ===
 
 impl Job {
-    async fn stage_and_start(&self, paths: &JobPaths) -> Result<Started, Failure> {
-        let order = Arc::new(self.order.clone());
-        check_inputs(&order)?;
+    async fn stage_and_start(&self) -> Result<Started, Failure> {
+        let order = &self.order;
+        check_inputs(order)?;
+        let (house, claim) = (self.house.clone(), self.claim);
+        if order.inputs.is_empty() {
+            let order = order.clone();
+            let starting = move || start(&house, claim, &order, &[]);
+            let started = self.house.starter.run(starting).await;
+            let started =
+                started.ok_or_else(|| Failure::worker("the worker failed".to_owned()))??;
+            return started.ok_or_else(damaged);
+        }
         for _ in 0..STAGE_ROUNDS_MAX {
             let pinned = self.obtain(&order.inputs).await?;
-            let (house, order, claim) = (self.house.clone(), order.clone(), self.claim);
-            let paths = paths.clone();
-            match blocking(move || start(&house, claim, &order, &paths, &pinned)).await?? {
+            let (house, order) = (house.clone(), order.clone());
+            match blocking(move || start(&house, claim, &order, &pinned)).await?? {
                 Some(started) => return Ok(started),
                 // A cached file was damaged; it is fetched anew.
                 None => continue,
             }
         }
-        Err(Failure::worker(format!(
-            "its inputs were damaged in the cache {STAGE_ROUNDS_MAX} times (STAGE_ROUNDS_MAX)"
-        )))
+        Err(damaged())
     }
 
     /// Each input as a file of the cache, in the order of `inputs`.
@@ -301,6 +381,12 @@ impl Job {
         }
         Ok(pinned.into_values().collect())
     }
+}
+
+fn damaged() -> Failure {
+    Failure::worker(format!(
+        "its inputs were damaged in the cache {STAGE_ROUNDS_MAX} times (STAGE_ROUNDS_MAX)"
+    ))
 }
 
 /// What can be seen to be wrong before anything is fetched.
@@ -330,22 +416,38 @@ fn check_inputs(order: &WorkOrder) -> Result<(), Failure> {
     }
 }
 
-/// Makes the directory, places the inputs and starts the program; none if a cached file turned out
+/// Takes a sandbox, places the inputs and starts the program; none if a cached file turned out
 /// damaged. Blocks.
 fn start(
     house: &House,
     claim: ClaimId,
     order: &WorkOrder,
-    paths: &JobPaths,
     pinned: &[Pinned],
 ) -> Result<Option<Started>, Failure> {
-    let disk = |path: &Path, error: std::io::Error| {
-        Failure::worker(format!(
-            "its directory could not be made: {}: {error}",
-            path.display()
-        ))
+    let sandbox = house.sandboxes.take(claim);
+    let sandbox = sandbox
+        .map_err(|error| Failure::worker(format!("its directory could not be made: {error}")))?;
+    let Some((process, placed)) = start_in(house, claim, order, &sandbox.paths, pinned)? else {
+        return Ok(None);
     };
-    paths.create().map_err(|error| disk(&paths.root, error))?;
+    Ok(Some(Started {
+        process,
+        sandbox,
+        at_ms: clock::wall_ms(),
+        placed,
+    }))
+}
+
+/// What starts, and what was placed for it.
+type Launched = (Process, BTreeMap<RelPath, (Input, Identity)>);
+
+fn start_in(
+    house: &House,
+    claim: ClaimId,
+    order: &WorkOrder,
+    paths: &Paths,
+    pinned: &[Pinned],
+) -> Result<Option<Launched>, Failure> {
     let mut placed = BTreeMap::new();
     for (input, pinned) in order.inputs.iter().zip(pinned) {
         match place(order, input, pinned, &paths.dir) {
@@ -358,12 +460,17 @@ fn start(
         };
     }
     if let Some(params) = &order.params {
-        std::fs::write(&paths.params, params).map_err(|error| disk(&paths.params, error))?;
+        std::fs::write(&paths.params, params)
+            .map_err(|error| Failure::worker(format!("{}: {error}", paths.params.display())))?;
     }
-    let environment = house.base.environment(claim, order, paths)?;
-    let launch = Launch::new(order, paths, environment, &house.trainer)?;
+    let mut environment = house.base.environment(claim, order, paths)?;
+    let resources = resource_variables(order);
+    for (name, amount) in &resources {
+        environment.insert(name, amount.into());
+    }
+    let launch = Launch::new(order, paths, &environment, &house.trainer)?;
     let process = launch.spawn()?;
-    Ok(Some(Started { process, placed }))
+    Ok(Some((process, placed)))
 }
 
 fn place(
@@ -385,19 +492,16 @@ fn place(
 // === watching ===
 
 impl Job {
-    /// Waits for the process, passes its metrics on and ends it when asked to.
-    async fn watch(
-        &mut self,
-        process: &Process,
-        mut metrics: MetricsReader,
-    ) -> Result<MetricsReader, Failure> {
-        let mut timer = tokio::time::interval_at(Instant::now() + METRICS_PERIOD, METRICS_PERIOD);
+    /// Waits for the process, passes its metrics on, ends it when asked to, and when it uses more
+    /// memory than it has.
+    async fn watch(&mut self, process: &Process, seen: &mut Seen) -> Result<(), Failure> {
+        let mut timer = tokio::time::interval_at(Instant::now() + LOOK_PERIOD, LOOK_PERIOD);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut kill_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
-                over = process.over() => return over.map(|()| metrics).map_err(lost),
+                over = process.over() => return over.map_err(lost),
                 Ok(()) = self.asked.changed() => {
                     if let Some(ending) = *self.asked.borrow_and_update() {
                         process.signal(ending.signal);
@@ -410,16 +514,51 @@ impl Job {
                     process.kill();
                     kill_at = None;
                 }
-                _ = timer.tick() => {
-                    let read = move || {
-                        let lines = metrics.read();
-                        (metrics, lines)
-                    };
-                    let lines;
-                    (metrics, lines) = blocking(read).await?;
-                    self.progress(lines).await;
-                }
+                _ = timer.tick() => self.look(process, seen).await?,
             }
+        }
+    }
+
+    /// Looks at a job that runs.
+    async fn look(&self, process: &Process, seen: &mut Seen) -> Result<(), Failure> {
+        let mut metrics = std::mem::take(&mut seen.metrics);
+        let (house, leader) = (self.house.clone(), process.leader());
+        let limit_mib = self.order.memory_mib;
+        let measure = move || {
+            let lines = metrics.read();
+            let used_mib = match limit_mib {
+                0 => 0,
+                limit_mib => house.census.used_mib(leader, limit_mib),
+            };
+            (metrics, lines, used_mib)
+        };
+        let lines;
+        (seen.metrics, lines, seen.used_mib) = blocking(measure).await?;
+        if seen.used_mib > limit_mib && self.house.enforcement == Enforcement::Kill {
+            tracing::info!(
+                "{} uses {} MiB of memory and has {limit_mib}: it is killed",
+                self.claim,
+                seen.used_mib
+            );
+            process.kill();
+        }
+        self.progress(lines).await;
+        Ok(())
+    }
+}
+
+/// What was learned of a job while it ran.
+struct Seen {
+    metrics: MetricsReader,
+    /// At the last look.
+    used_mib: u64,
+}
+
+impl Seen {
+    fn new(paths: &Paths) -> Seen {
+        Seen {
+            metrics: MetricsReader::new(paths.metrics.clone()),
+            used_mib: 0,
         }
     }
 }
@@ -444,7 +583,7 @@ fn finish_metrics(mut reader: MetricsReader) -> (metrics::Metrics, Vec<String>) 
 
 type Log = Option<(proto::nouns::Blob, Source)>;
 
-fn finish_logs(paths: &JobPaths) -> [(LogStream, Log); 2] {
+fn finish_logs(paths: &Paths) -> [(LogStream, Log); 2] {
     [LogStream::Stdout, LogStream::Stderr].map(|stream| (stream, logs::seal(paths, stream)))
 }
 
@@ -452,10 +591,6 @@ fn fill_usage(report: &mut Report, usage: Usage) {
     report.user_cpu_ms = usage.user_cpu_ms;
     report.system_cpu_ms = usage.system_cpu_ms;
     report.rss_max_kib = usage.rss_max_kib;
-}
-
-fn blank_report(ended: Ended, started_ms: u64) -> Report {
-    Report::new(ended, started_ms, clock::wall_ms())
 }
 
 /// Runs what waits for the disk where waiting hurts nobody.

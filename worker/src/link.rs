@@ -1,13 +1,17 @@
 //! The connection to the manager, made again for ever. Turns messages into nouns; understands none
 //! of them.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use proto::nouns::ToWorker;
+use proto::batch::{BATCH_MESSAGES_MAX, Batched, pack};
+use proto::nouns::{ToManager, ToWorker};
 use proto::wire;
 use proto::wire::workers_client::WorkersClient;
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 use tonic::transport::Endpoint;
 
 use crate::backoff::Backoff;
@@ -32,8 +36,15 @@ pub(crate) enum LinkEvent {
 /// The sending side of one session. Dropping it hangs up.
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub outbound: mpsc::Sender<wire::WorkerMessage>,
+    pub outbound: mpsc::Sender<ToManager>,
     _hangup: oneshot::Sender<()>,
+}
+
+/// What is queued, as the wire has it.
+struct Outgoing {
+    queue: mpsc::Receiver<ToManager>,
+    taken: Vec<ToManager>,
+    encoded: VecDeque<wire::WorkerMessage>,
 }
 
 /// Nobody listens to the link any more.
@@ -63,6 +74,38 @@ pub(crate) async fn keep(endpoint: Endpoint, events: mpsc::Sender<LinkEvent>) {
     }
 }
 
+/// Makes wire messages of what was queued together, in order, and leaves `queued` empty.
+fn encode(queued: &mut Vec<ToManager>) -> VecDeque<wire::WorkerMessage> {
+    pack(queued.drain(..).map(Into::into))
+}
+
+impl Outgoing {
+    fn new(queue: mpsc::Receiver<ToManager>) -> Outgoing {
+        Outgoing {
+            queue,
+            taken: Vec::new(),
+            encoded: VecDeque::new(),
+        }
+    }
+}
+
+impl Stream for Outgoing {
+    type Item = wire::WorkerMessage;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Outgoing {
+            queue,
+            taken,
+            encoded,
+        } = &mut *self;
+        if encoded.is_empty() {
+            ready!(queue.poll_recv_many(cx, taken, BATCH_MESSAGES_MAX));
+            *encoded = encode(taken);
+        }
+        Poll::Ready(encoded.pop_front())
+    }
+}
+
 /// One session from connecting to its end, and why it ended.
 async fn session(
     endpoint: &Endpoint,
@@ -86,7 +129,7 @@ async fn session(
     let mut client = WorkersClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let opening = client.session(ReceiverStream::new(queue));
+    let opening = client.session(Outgoing::new(queue));
     let accepted = tokio::select! {
         _ = &mut hung_up => None,
         accepted = tokio::time::timeout(ACCEPT_TIMEOUT, opening) => {
@@ -117,21 +160,28 @@ async fn listen(
             _ = &mut *hung_up => return Ok("the session was closed".to_owned()),
             message = inbound.message() => message,
         };
-        match message.map(|message| message.map(ToWorker::try_from)) {
-            Ok(Some(Ok(message))) => {
-                if let ToWorker::Welcome { lease_ms, .. } = &message {
-                    backoff.succeeded();
-                    tracing::info!(lease_ms, "connected to the manager");
-                }
-                events
-                    .send(LinkEvent::Message(message))
-                    .await
-                    .map_err(|_| Unheard)?;
-            }
-            // One message that cannot be read says nothing against the next.
-            Ok(Some(Err(malformed))) => tracing::warn!("from the manager: {malformed}"),
+        let message = match message {
+            Ok(Some(message)) => message,
             Ok(None) => return Ok("the manager ended the session".to_owned()),
             Err(status) => return Ok(status.message().to_owned()),
+        };
+        for message in message.unbatch() {
+            let message = match ToWorker::try_from(message) {
+                Ok(message) => message,
+                // One message that cannot be read says nothing against the next.
+                Err(malformed) => {
+                    tracing::warn!("from the manager: {malformed}");
+                    continue;
+                }
+            };
+            if let ToWorker::Welcome { lease_ms, .. } = &message {
+                backoff.succeeded();
+                tracing::info!(lease_ms, "connected to the manager");
+            }
+            events
+                .send(LinkEvent::Message(message))
+                .await
+                .map_err(|_| Unheard)?;
         }
     }
 }

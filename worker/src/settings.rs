@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use classad::Expr;
 use nix::unistd::gethostname;
-use proto::nouns::{Offer, WorkerName};
+use proto::nouns::WorkerName;
 use tonic::transport::Endpoint;
 
 use crate::WorkerError;
-use crate::config::{Config, is_attribute_name};
-use crate::discovery::{self, Wanted};
+use crate::config::{Config, is_attribute_name, resource_name};
+use crate::discovery::{self, Found, Wanted};
 
 /// What this build calls itself.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Default size limit of the cache of staged files.
 pub const CACHE_BYTES_MAX: u64 = 10 << 30;
+/// How often the GPUs are looked at again, by default.
+pub const GPU_LOOK_MS: u64 = 60_000;
 /// How long a worker that was asked to stop may take, all in all.
 pub const STOP_MS_MAX: u64 = 15_000;
 /// How much of that a job gets to end by itself, however long its own grace is.
@@ -54,10 +56,28 @@ pub struct Settings {
     pub config: Option<PathBuf>,
     /// GPUs to pretend to have, each `MODEL:N`; then real ones are not offered.
     pub simulate_gpus: Vec<String>,
+    /// A file that names those of them which are broken; it is read each time they are looked at.
+    pub simulate_broken_gpus: Option<PathBuf>,
+    /// How often GPUs are looked at, milliseconds; 0 means [`GPU_LOOK_MS`].
+    pub gpu_look_ms: u64,
+    /// Custom resources to offer, each `NAME=N`.
+    pub resources: Vec<String>,
+    /// What becomes of a job that uses more memory than it asked for.
+    pub enforcement: Enforcement,
     /// Size limit of the cache, bytes; 0 means the configuration's or [`CACHE_BYTES_MAX`].
     pub cache_bytes_max: u64,
     /// The program whose `train` verb is the trainer: the running binary.
     pub trainer: PathBuf,
+}
+
+/// What becomes of a job that uses more memory than it asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It is killed, and reported to have used too much.
+    #[default]
+    Kill,
+    /// Nothing, unless the machine kills it.
+    Leave,
 }
 
 /// Everything decided that can be decided before anything is touched.
@@ -65,10 +85,13 @@ pub struct Settings {
 pub(crate) struct Plan {
     pub endpoint: Endpoint,
     pub name: WorkerName,
-    pub offer: Offer,
+    pub found: Found,
+    pub wanted: Wanted,
+    pub look_period: Duration,
     pub state_dir: PathBuf,
     pub cache_bytes_max: u64,
     pub trainer: PathBuf,
+    pub enforcement: Enforcement,
 }
 
 /// Settings, configuration and discovery put together. Warnings go to the log.
@@ -99,6 +122,11 @@ pub(crate) fn plan(settings: Settings) -> Result<Plan, WorkerError> {
     for text in &settings.attributes {
         attributes.push(parse_attribute(text)?);
     }
+    let mut resources = config.resources;
+    for text in &settings.resources {
+        let (name, amount) = parse_resource(text)?;
+        resources.insert(name, amount);
+    }
     std::fs::create_dir_all(&settings.state_dir).map_err(|source| WorkerError::State {
         path: settings.state_dir.clone(),
         source,
@@ -117,6 +145,8 @@ pub(crate) fn plan(settings: Settings) -> Result<Plan, WorkerError> {
         } else {
             settings.simulate_gpus
         },
+        simulate_broken_gpus: settings.simulate_broken_gpus,
+        resources,
     };
     let cache_bytes_max = match settings.cache_bytes_max {
         0 => config.cache_bytes_max.unwrap_or(CACHE_BYTES_MAX),
@@ -125,10 +155,16 @@ pub(crate) fn plan(settings: Settings) -> Result<Plan, WorkerError> {
     Ok(Plan {
         endpoint: endpoint(&manager)?,
         name,
-        offer: discovery::offer(&wanted)?,
+        found: discovery::look(&wanted)?,
+        wanted,
+        look_period: Duration::from_millis(match settings.gpu_look_ms {
+            0 => GPU_LOOK_MS,
+            ms => ms,
+        }),
         state_dir: settings.state_dir,
         cache_bytes_max,
         trainer: settings.trainer,
+        enforcement: settings.enforcement,
     })
 }
 
@@ -161,6 +197,23 @@ fn parse_attribute(text: &str) -> Result<(String, Expr), WorkerError> {
         wrong(format!("column {column}: {error}"))
     })?;
     Ok((name.to_owned(), expr))
+}
+
+/// Reads `NAME=N`. The name is given back in lower case.
+fn parse_resource(text: &str) -> Result<(String, u64), WorkerError> {
+    let wrong = |reason: String| WorkerError::Resource {
+        text: text.to_owned(),
+        reason,
+    };
+    let (name, amount) = text
+        .split_once('=')
+        .ok_or_else(|| wrong("it has no `=`".to_owned()))?;
+    let (name, amount) = (name.trim(), amount.trim());
+    let name = resource_name(name).map_err(wrong)?;
+    let amount = amount
+        .parse()
+        .map_err(|_| wrong(format!("`{amount}` is not a whole number")))?;
+    Ok((name, amount))
 }
 
 fn endpoint(manager: &str) -> Result<Endpoint, WorkerError> {
@@ -198,6 +251,24 @@ mod tests {
         }
         for bad in ["manager", "ftp://manager:1", "a b:1", "manager:99999", ""] {
             assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn resources_are_checked_before_they_are_used() {
+        assert_eq!(
+            parse_resource("Licence = 3").unwrap(),
+            ("licence".to_owned(), 3)
+        );
+        let rows = [
+            ("licence", "it has no `=`"),
+            ("1x=2", "`1x` is not a name"),
+            ("x=-1", "`-1` is not a whole number"),
+            ("GPUs=2", "`GPUs` is no custom resource"),
+        ];
+        for (text, expected) in rows {
+            let error = parse_resource(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 

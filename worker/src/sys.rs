@@ -1,14 +1,23 @@
 //! The system calls that no safe crate among ours offers: `pidfd_open`, to wait for a process
-//! without a signal handler or a thread, and `wait4`, which tells what the process used.
+//! without a signal handler or a thread, `wait4`, which tells what the process used, and
+//! `llistxattr`, which tells whether somebody changed who may use a file. And the one question to
+//! the NVIDIA library that its crate does not ask.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 
+use nvml_wrapper::Device;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Room for the names of a file's extended attributes; more of them are taken as some.
+const NAMES_BYTES: usize = 256;
 
 /// What a process and the descendants it waited for have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +65,80 @@ pub(crate) fn wait4(pid: i32) -> io::Result<Option<(ExitStatus, Usage)>> {
         }
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Whether a file has extended attributes, access control lists among them, other than those that
+/// a security module puts on every file.
+pub(crate) fn has_attributes(path: &Path) -> io::Result<bool> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut names = [0; NAMES_BYTES];
+    // SAFETY: the path ends with a zero byte, and the call writes at most the buffer's length.
+    let bytes = unsafe { libc::llistxattr(path.as_ptr(), names.as_mut_ptr().cast(), NAMES_BYTES) };
+    match usize::try_from(bytes) {
+        Ok(bytes) => {
+            let mut names = names[..bytes].split(|byte| *byte == 0);
+            Ok(names.any(|name| !name.is_empty() && !name.starts_with(b"security.")))
+        }
+        Err(_) => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENOTSUP) => Ok(false),
+            error if error.raw_os_error() == Some(libc::ERANGE) => Ok(true),
+            error => Err(error),
+        },
+    }
+}
+
+/// What became of a GPU's memory rows that had errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RemappedRows {
+    /// The replacement takes a reset of the device.
+    pub pending: bool,
+    pub failed: bool,
+}
+
+/// Asks the library, which is loaded as long as there is a device. None where it does not know the
+/// question, or the device does not answer.
+pub(crate) fn remapped_rows(library: &str, device: &Device<'_>) -> Option<RemappedRows> {
+    /// `nvmlDeviceGetRemappedRows`: device, corrected, uncorrected, pending, failed.
+    type Ask = unsafe extern "C" fn(
+        *mut libc::c_void,
+        *mut libc::c_uint,
+        *mut libc::c_uint,
+        *mut libc::c_uint,
+        *mut libc::c_uint,
+    ) -> libc::c_uint;
+    let library = CString::new(library).ok()?;
+    // SAFETY: the name ends with a zero byte; the library is not loaded but found again, so nothing
+    // of it runs now.
+    let library = unsafe { libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    if library.is_null() {
+        return None;
+    }
+    // SAFETY: the library is loaded, and the name ends with a zero byte.
+    let symbol = unsafe { libc::dlsym(library, c"nvmlDeviceGetRemappedRows".as_ptr()) };
+    let rows = (!symbol.is_null()).then(|| {
+        // SAFETY: the function of this name has this type in every version of the library (NVML
+        // API reference, "Device Queries").
+        let ask = unsafe { std::mem::transmute::<*mut libc::c_void, Ask>(symbol) };
+        let (mut corrected, mut uncorrected, mut pending, mut failed) = (0, 0, 0, 0);
+        // SAFETY: the handle is that of a live device of this library, and the four pointers are to
+        // live, writable variables of the type the call expects.
+        let code = unsafe {
+            ask(
+                device.handle().cast(),
+                &raw mut corrected,
+                &raw mut uncorrected,
+                &raw mut pending,
+                &raw mut failed,
+            )
+        };
+        (code == 0).then_some(RemappedRows {
+            pending: pending != 0,
+            failed: failed != 0,
+        })
+    });
+    // SAFETY: it was opened above, and nothing of it is used any more through this handle.
+    unsafe { libc::dlclose(library) };
+    rows.flatten()
 }
 
 fn millis(time: libc::timeval) -> u64 {

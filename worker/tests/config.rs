@@ -78,7 +78,8 @@ fn files_say_what_they_say() {
 #[test]
 fn settings_are_read() {
     let text = "NUM_CPUS = 8\nMEMORY = 2048\nCONDOR_HOST = pool:9618\nRANK = 3.5\nUPDRAFT_NAME = gpu1\n\
-        UPDRAFT_CACHE_BYTES_MAX = 1000\nUPDRAFT_SIMULATE_GPUS = A100:2 T4:1";
+        UPDRAFT_CACHE_BYTES_MAX = 1000\nUPDRAFT_SIMULATE_GPUS = A100:2 T4:1\n\
+        MACHINE_RESOURCE_Licence = 3\nmachine_resource_CARDS = King, Queen 7\nMACHINE_RESOURCE_NAMES = x";
     let config = Config::parse("w.conf", text).unwrap();
     assert_eq!(
         (config.cpus, config.memory_mib, config.cache_bytes_max),
@@ -88,7 +89,19 @@ fn settings_are_read() {
     assert_eq!(config.name.unwrap().as_str(), "gpu1");
     assert_eq!(config.rank.unwrap().to_old(), "3.5");
     assert_eq!(config.simulate_gpus, ["A100:2", "T4:1"]);
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let resources: Vec<(&str, u64)> = config
+        .resources
+        .iter()
+        .map(|(name, amount)| (name.as_str(), *amount))
+        .collect();
+    assert_eq!(resources, [("cards", 3), ("licence", 3)]);
+    let [warning] = config.warnings.as_slice() else {
+        panic!("{:?}", config.warnings)
+    };
+    assert!(
+        warning.contains("`MACHINE_RESOURCE_NAMES` is ignored"),
+        "{warning}"
+    );
 }
 
 #[test]
@@ -113,6 +126,14 @@ fn errors_have_their_place() {
         (
             "STARTD_ATTRS = A\nA = $(B)\nB = $(A)",
             "w.conf:2:5: `$(…)` leads through more than 16 values",
+        ),
+        (
+            "MACHINE_RESOURCE_X = -3",
+            "w.conf:1:22: MACHINE_RESOURCE_X = `-3` is no amount",
+        ),
+        (
+            "MACHINE_RESOURCE_GPUS = 2",
+            "w.conf:1:25: `GPUS` is no custom resource",
         ),
         (
             "UPDRAFT_NAME = a b",

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use classad::{ClassAd, Expr, Value};
-use worker::discovery::{SIMULATED_GPUS_MAX, Wanted, offer, simulated};
+use std::collections::BTreeMap;
+use worker::discovery::{SIMULATED_GPUS_MAX, Wanted, look, look_again, simulated};
 
 fn wanted() -> Wanted {
     Wanted {
@@ -15,6 +16,8 @@ fn wanted() -> Wanted {
         rank: None,
         attributes: Vec::new(),
         simulate_gpus: vec!["A100:2".to_owned(), "t4:1".to_owned()],
+        simulate_broken_gpus: None,
+        resources: BTreeMap::from([("licence".to_owned(), 3)]),
     }
 }
 
@@ -23,7 +26,7 @@ fn the_ad_says_what_there_is() {
     let mut wanted = wanted();
     let has_gpu = Expr::parse_old("size(Machine) > 1").unwrap();
     wanted.attributes = vec![("HAS_GPU".to_owned(), has_gpu)];
-    let offer = offer(&wanted).unwrap();
+    let offer = look(&wanted).unwrap().offer;
     assert_eq!(offer.cpus, 6);
     assert!(offer.memory_mib > 0 && offer.disk_kib > 0);
     let ad = ClassAd::parse_long(&offer.ad).unwrap();
@@ -38,6 +41,8 @@ fn the_ad_says_what_there_is() {
         ("HasTrainer", "true"),
         ("Requirements", "true"),
         ("Rank", "0.0"),
+        ("licence", "3"),
+        ("Totallicence", "3"),
     ];
     for (name, expected) in rows {
         let expr = ad
@@ -62,7 +67,7 @@ fn the_ad_says_what_there_is() {
 
 #[test]
 fn simulated_gpus_are_like_real_ones() {
-    let offer = offer(&wanted()).unwrap();
+    let offer = look(&wanted()).unwrap().offer;
     let names: Vec<Value> = offer
         .gpus
         .iter()
@@ -91,6 +96,35 @@ fn simulated_gpus_are_like_real_ones() {
         ids.contains(&again[0].id),
         "a restart must not change a device's id"
     );
+}
+
+#[test]
+fn a_device_breaks_and_is_well_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("broken");
+    let mut wanted = wanted();
+    wanted.simulate_broken_gpus = Some(file.clone());
+    let found = look(&wanted).unwrap();
+    let ids: Vec<&str> = found.offer.gpus.iter().map(|gpu| gpu.id.as_str()).collect();
+    assert_eq!(
+        ids.iter().map(|id| found.devices[*id]).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    let broken = |offer: &proto::nouns::Offer| -> Vec<Option<String>> {
+        offer.gpus.iter().map(|gpu| gpu.broken.clone()).collect()
+    };
+    assert_eq!(broken(&found.offer), [None, None, None]);
+    std::fs::write(&file, format!("{}  its fan fell off\n2\n", ids[0])).unwrap();
+    let worse = look_again(&wanted, &found.offer).unwrap();
+    let [fan, plain] = ["its fan fell off", "simulated"].map(|reason| Some(reason.to_owned()));
+    assert_eq!(broken(&worse), [fan, None, plain]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(look_again(&wanted, &worse).unwrap(), found.offer);
+    // Those that are gone stay in the offer, and new ones come into it.
+    wanted.simulate_gpus = vec!["A100:1".to_owned(), "T4:1".to_owned()];
+    let changed = look_again(&wanted, &found.offer).unwrap();
+    let gone = Some("the driver does not show it any more".to_owned());
+    assert_eq!(broken(&changed), [None, gone.clone(), gone, None]);
 }
 
 #[test]

@@ -144,8 +144,11 @@ pub struct Node {
 #[derive(Clone, Debug, Serialize)]
 pub struct Worker {
     pub name: String,
-    /// `Unclaimed`, `Claimed`, `Drained` or `Offline`.
+    /// `Unclaimed`, `Claimed`, `Draining`, `Drained` or `Offline`.
     pub state: String,
+    /// `graceful`, `quick` or `fast`, of a worker that is drained.
+    pub drain_mode: Option<String>,
+    pub drain_reason: Option<String>,
     pub version: String,
     pub cpus: u32,
     pub cpus_free: u32,
@@ -372,6 +375,8 @@ impl From<wire::Worker> for Worker {
         Worker {
             name: worker.name,
             state: worker.state,
+            drain_mode: filled(worker.drain_mode),
+            drain_reason: filled(worker.drain_reason),
             version: worker.version,
             cpus: worker.cpus,
             cpus_free: worker.cpus_free,

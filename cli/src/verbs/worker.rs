@@ -3,8 +3,9 @@
 use proto::wire;
 use serde::Serialize;
 use worker::WorkerError;
+use worker::settings::Enforcement;
 
-use crate::args::{WorkerAction, WorkerDaemon};
+use crate::args::{DrainArgs, EnforceMemory, WorkerAction, WorkerDaemon};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format, count, told};
@@ -34,6 +35,13 @@ pub async fn run(args: WorkerDaemon, settings: &Settings) -> Result<Exit, Failur
         attributes: args.attributes,
         config: args.attributes_file,
         simulate_gpus: args.simulate_gpus,
+        simulate_broken_gpus: args.simulate_broken_gpus,
+        gpu_look_ms: args.gpu_look_ms,
+        resources: args.resources,
+        enforcement: match args.enforce_memory {
+            EnforceMemory::Yes => Enforcement::Kill,
+            EnforceMemory::No => Enforcement::Leave,
+        },
         trainer: embedded::own_program()?,
         ..worker::Settings::default()
     };
@@ -50,14 +58,19 @@ pub async fn act(
     action: WorkerAction,
     settings: &Settings,
 ) -> Result<Exit, Failure> {
-    let (name, drained) = match action {
-        WorkerAction::Drain { name } => (name, true),
-        WorkerAction::Resume { name } => (name, false),
+    let (name, request) = match action {
+        WorkerAction::Drain(args) => (args.name.clone(), drain(args)?),
+        WorkerAction::Resume { name } => {
+            let worker = name.to_string();
+            let request = wire::DrainRequest {
+                worker,
+                resume: true,
+                ..wire::DrainRequest::default()
+            };
+            (name, request)
+        }
     };
-    let request = wire::DrainRequest {
-        worker: name.to_string(),
-        resume: !drained,
-    };
+    let drained = !request.resume;
     let reply = client.drain(request).await?;
     match settings.format {
         Format::Json => output::print_json(&Document {
@@ -74,6 +87,33 @@ pub async fn act(
     Ok(Exit::Ok)
 }
 
+fn drain(args: DrainArgs) -> Result<wire::DrainRequest, Failure> {
+    use wire::drain_request::{Mode, Then};
+    if let Err(error) = classad::Expr::parse(&args.check)
+        && !args.check.is_empty()
+    {
+        return Err(Failure::Usage(format!("--check `{}`: {error}", args.check)));
+    }
+    let mode = match (args.quick, args.fast) {
+        (true, _) => Mode::Quick,
+        (_, true) => Mode::Fast,
+        (false, false) => Mode::Graceful,
+    };
+    let then = match (args.resume_on_completion, args.exit_on_completion) {
+        (true, _) => Then::TakeWork,
+        (_, true) => Then::Exit,
+        (false, false) => Then::Stay,
+    };
+    Ok(wire::DrainRequest {
+        worker: args.name.to_string(),
+        resume: false,
+        mode: mode.into(),
+        reason: args.reason,
+        then: then.into(),
+        check: args.check,
+    })
+}
+
 /// Whose fault it is that a worker does not start.
 pub fn failure(error: WorkerError) -> Failure {
     let text = told(&error);
@@ -81,11 +121,12 @@ pub fn failure(error: WorkerError) -> Failure {
         WorkerError::ConfigFile { .. }
         | WorkerError::Config(_)
         | WorkerError::Attribute { .. }
+        | WorkerError::Resource { .. }
         | WorkerError::NoManager
         | WorkerError::ManagerAddress { .. }
         | WorkerError::NoName { .. }
         | WorkerError::Discovery(_) => Failure::Usage(text),
         WorkerError::State { .. } | WorkerError::Busy { .. } => Failure::Work(text),
-        WorkerError::Died { .. } => Failure::Internal(text),
+        WorkerError::Thread { .. } | WorkerError::Died { .. } => Failure::Internal(text),
     }
 }

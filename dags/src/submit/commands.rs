@@ -45,7 +45,7 @@ const fn policy(attribute: &'static str) -> Support {
     }
 }
 
-/// A text that the user log has, besides the ad.
+/// A text that the queue reads from the ad.
 const fn told(attribute: &'static str) -> Support {
     Support::Policy {
         attribute,
@@ -76,8 +76,8 @@ const fn boolean(attribute: &'static str) -> Support {
 
 /// All commands, by their lower-case names.
 pub(super) const COMMANDS: &[(&str, Support)] = &[
-    ("accounting_group", text("AcctGroup")),
-    ("accounting_group_user", text("AcctGroupUser")),
+    ("accounting_group", told("AcctGroup")),
+    ("accounting_group_user", told("AcctGroupUser")),
     ("allowed_execute_duration", policy("AllowedExecuteDuration")),
     ("allowed_job_duration", policy("AllowedJobDuration")),
     ("append_files", text("AppendFiles")),
@@ -92,8 +92,8 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
         expression("SuccessCheckpointExitCode"),
     ),
     ("compress_files", text("CompressFiles")),
-    ("concurrency_limits", text("ConcurrencyLimits")),
-    ("concurrency_limits_expr", expression("ConcurrencyLimits")),
+    ("concurrency_limits", told("ConcurrencyLimits")),
+    ("concurrency_limits_expr", policy("ConcurrencyLimits")),
     ("container_image", Support::Refused),
     ("container_target_dir", text("ContainerTargetDir")),
     ("core_size", number("CoreSize")),
@@ -130,6 +130,7 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("executable", Support::Full),
     ("getenv", Support::Full),
     ("get_env", Support::Full),
+    ("gpu_ids", Support::Full),
     ("gpus_maximum_capability", Support::Full),
     ("gpus_minimum_capability", Support::Full),
     ("gpus_minimum_memory", Support::Full),
@@ -141,6 +142,7 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("initial_dir", Support::Full),
     ("input", Support::Full),
     ("stdin", Support::Full),
+    ("interruptible", Support::Full),
     ("job_ad_information_attrs", told("JobAdInformationAttrs")),
     ("job_lease_duration", Support::Full),
     ("job_machine_attrs", text("JobMachineAttrs")),
@@ -148,10 +150,10 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
         "job_machine_attrs_history_length",
         number("JobMachineAttrsHistoryLength"),
     ),
-    ("job_max_vacate_time", expression("JobMaxVacateTime")),
+    ("job_max_vacate_time", policy("JobMaxVacateTime")),
     ("keep_claim_idle", expression("KeepClaimIdle")),
     ("kill_sig", Support::Full),
-    ("kill_sig_timeout", expression("KillSigTimeout")),
+    ("kill_sig_timeout", policy("KillSigTimeout")),
     ("leave_in_queue", expression("LeaveJobInQueue")),
     ("load_profile", boolean("LoadProfile")),
     ("log", Support::Full),
@@ -159,19 +161,21 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("manifest", boolean("ManifestDesired")),
     ("manifest_dir", text("ManifestDir")),
     ("match_list_length", number("LastMatchListLength")),
-    ("max_idle", expression("JobMaterializeMaxIdle")),
+    ("materialize_max_idle", policy("JobMaterializeMaxIdle")),
+    ("max_idle", policy("JobMaterializeMaxIdle")),
+    ("max_job_restarts", Support::Full),
     (
         "max_job_retirement_time",
         expression("MaxJobRetirementTime"),
     ),
-    ("max_materialize", Support::Moot),
+    ("max_materialize", Support::Full),
     ("max_retries", Support::Full),
     ("max_transfer_input_mb", expression("MaxTransferInputMB")),
     ("max_transfer_output_mb", expression("MaxTransferOutputMB")),
     ("next_job_start_delay", expression("NextJobStartDelay")),
     (
         "nice_user",
-        Support::Kept {
+        Support::Policy {
             attribute: "AcctGroup",
             value: ValueKind::Boolean,
         },
@@ -205,6 +209,7 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("request_cpus", Support::Full),
     ("request_cpu", Support::Full),
     ("request_disk", Support::Full),
+    ("request_gpu_memory", Support::Full),
     ("request_gpus", Support::Full),
     ("request_gpu", Support::Full),
     ("request_memory", Support::Full),
@@ -220,10 +225,15 @@ pub(super) const COMMANDS: &[(&str, Support)] = &[
     ("mount_under_scratch", Support::Refused),
     ("output_directory", Support::Refused),
     ("primary_unix_group", Support::Refused),
-    ("retry_request_disk", Support::Refused),
-    ("retry_request_memory", Support::Refused),
-    ("retry_request_memory_increase", Support::Refused),
-    ("retry_request_memory_max", Support::Refused),
+    ("retry_request_disk", Support::Full),
+    ("retry_request_disk_increase", Support::Full),
+    ("retry_request_disk_max", Support::Full),
+    ("retry_request_gpu_memory", Support::Full),
+    ("retry_request_gpu_memory_increase", Support::Full),
+    ("retry_request_gpu_memory_max", Support::Full),
+    ("retry_request_memory", Support::Full),
+    ("retry_request_memory_increase", Support::Full),
+    ("retry_request_memory_max", Support::Full),
     ("scitokens_file", Support::Refused),
     ("shell", Support::Refused),
     ("suspend_job_at_exec", Support::Refused),
@@ -333,7 +343,6 @@ const ELSEWHERE: &[&str] = &[
     "jobset",
     "local_files",
     "machine_count",
-    "materialize_max_idle",
     "node_count",
     "nordugrid_rsl",
     "parallel_script_shadow",

@@ -14,10 +14,15 @@ use crate::source::Span;
 
 mod fill;
 mod matching;
+mod materialize;
 mod policy;
+mod raise;
+mod refit;
 mod resources;
 mod unknown;
 mod whole;
+
+pub(super) use refit::refit;
 
 /// Expands all of a job; see [`Submit::expand`]. `None` only together with an error.
 pub(super) fn expand(
@@ -62,12 +67,7 @@ pub(super) fn queued(
     findings: Findings,
 ) -> (Option<JobSpec>, Diagnostics) {
     let mut diagnostics = Diagnostics::new();
-    let mut given = macros.clone();
-    for (name, value) in submission.macros() {
-        if given.get(name).is_none() {
-            given.insert_before(name, value);
-        }
-    }
+    let given = given(macros, submission);
     let cluster = submission.cluster;
     let Some(run) = prepare(submit, &given, cluster, proc, row, &mut diagnostics) else {
         return (None, diagnostics);
@@ -83,6 +83,17 @@ pub(super) fn queued(
         unknown::commands(submit, &run, &mut diagnostics);
     }
     (Some(spec), diagnostics)
+}
+
+/// The macros around a description, with those of the time of its submission.
+fn given(macros: &Macros, submission: &Submission<'_>) -> Macros {
+    let mut given = macros.clone();
+    for (name, value) in submission.macros() {
+        if given.get(name).is_none() {
+            given.insert_before(name, value);
+        }
+    }
+    given
 }
 
 /// See [`Submit::check`].

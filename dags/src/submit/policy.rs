@@ -1,10 +1,13 @@
 //! When a job is held, released, removed or run again: what the queue acts upon besides running it.
-//! And what is only kept: whether it is left in the queue, its checkpoints, who pays.
+//! Who pays, and against which limits it counts. And what is only kept: whether it is left in the
+//! queue, its checkpoints.
 //!
 //! Taken from the job's ad, so that the two cannot disagree; evaluates nothing that may change.
 
 use classad::{ClassAd, Expr, Value};
 use serde::{Deserialize, Serialize};
+
+use super::raise::Raise;
 
 /// The policy of one job. Expressions are evaluated with the job's ad as `MY`; one that is not
 /// given is `None`, and so is one that says what holds anyway.
@@ -34,6 +37,22 @@ pub struct JobPolicy {
     pub accounting_group: Option<String>,
     /// Who pays, where that is not the owner.
     pub accounting_group_user: Option<String>,
+    /// Seconds that the job may take to end when it is asked to; `None`: the manager's default.
+    #[serde(default)]
+    pub max_vacate_s: Option<u64>,
+    /// Claims that the job may lose before its end until it is held; `None`: any number.
+    #[serde(default)]
+    pub max_restarts: Option<u32>,
+    /// Whether cheap machines that may go away at any time are fine.
+    #[serde(default)]
+    pub interruptible: bool,
+    /// What it asks for when it needed more than it had; nothing where it is held then.
+    #[serde(default)]
+    pub raise_memory: Option<Raise>,
+    #[serde(default)]
+    pub raise_gpu_memory: Option<Raise>,
+    #[serde(default)]
+    pub raise_disk: Option<Raise>,
 }
 
 /// When to hold, and what is said then.
@@ -75,7 +94,7 @@ impl JobPolicy {
             })
         };
         let text = |name: &str| ad.eval(name).as_str().map(str::to_owned);
-        let seconds = |name: &str| {
+        let whole = |name: &str| {
             let value = ad.eval(name).as_i64();
             value.and_then(|value| u64::try_from(value).ok())
         };
@@ -88,13 +107,19 @@ impl JobPolicy {
             periodic_remove: unless(ad, "PeriodicRemove", false),
             periodic_vacate: unless(ad, "PeriodicVacate", false),
             leave_in_queue: unless(ad, "LeaveJobInQueue", false),
-            allowed_execute_s: seconds("AllowedExecuteDuration"),
-            allowed_job_s: seconds("AllowedJobDuration"),
+            allowed_execute_s: whole("AllowedExecuteDuration"),
+            allowed_job_s: whole("AllowedJobDuration"),
             retry_until: None,
             checkpoint_exit_code: code.and_then(|code| i32::try_from(code).ok()),
             concurrency_limits: ConcurrencyLimits::of(ad),
             accounting_group: text("AcctGroup"),
             accounting_group_user: text("AcctGroupUser"),
+            max_vacate_s: whole("JobMaxVacateTime").or_else(|| whole("KillSigTimeout")),
+            max_restarts: whole("MaxJobRestarts").and_then(|n| u32::try_from(n).ok()),
+            interruptible: ad.eval("Interruptible").is_true(),
+            raise_memory: Raise::of(ad, "RequestMemory"),
+            raise_gpu_memory: Raise::of(ad, "RequestGPUMemory"),
+            raise_disk: Raise::of(ad, "RequestDisk"),
         }
     }
 }

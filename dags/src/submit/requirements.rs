@@ -80,6 +80,8 @@ pub(super) enum Gpus {
     Counted,
     /// With properties each of them must have.
     Described,
+    /// By their free memory, which others may have a part of.
+    Shared,
 }
 
 /// A custom resource, as it is written after `request_`.
@@ -143,6 +145,7 @@ fn resources(asked: &Asked<'_>) -> impl Iterator<Item = String> {
         Gpus::Described => {
             Some("(countMatches(MY.RequireGPUs, TARGET.AvailableGPUs) >= RequestGPUs)")
         }
+        Gpus::Shared => Some("(countMatches(MY.RequireGPUs, TARGET.SharableGPUs) >= RequestGPUs)"),
         Gpus::None => None,
     };
     let custom = asked.custom.iter().map(|custom| match custom {

@@ -35,7 +35,7 @@ const BUILT_IN: [(&str, &str); 6] = [
 ];
 
 /// Names that a proc gives a value to.
-const AUTOMATIC: [&str; 9] = [
+pub(super) const AUTOMATIC: [&str; 9] = [
     "cluster",
     "clusterid",
     "process",

@@ -66,6 +66,9 @@ pub struct JobSpec {
     pub kill_signal: String,
     /// When it is held, released, removed, run again, and who pays.
     pub policy: JobPolicy,
+    /// How many jobs of its cluster there may be at a time.
+    #[serde(default)]
+    pub materialize: Materialize,
     /// Whether the job enters the queue held.
     pub hold: SubmitState,
     pub batch_name: Option<String>,
@@ -101,6 +104,16 @@ pub enum GpuNaming {
     Uuid,
     /// The driver's numbers, for programs that know no other.
     Index,
+}
+
+/// How many jobs of a cluster there may be at a time; `None` is any number. The others wait to
+/// become jobs, lowest numbers first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Materialize {
+    /// Idle, running and held ones (`max_materialize`).
+    pub jobs_max: Option<u32>,
+    /// Idle ones (`max_idle`).
+    pub idle_max: Option<u32>,
 }
 
 /// Whether files are moved to and from the worker.

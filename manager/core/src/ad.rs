@@ -2,8 +2,8 @@
 //! it since. The only place where either is put together; evaluates nothing.
 
 use classad::ClassAd;
-use dags::submit::{JobSpec, Submission};
-use proto::nouns::{Ended, JobId, join_path};
+use dags::submit::JobSpec;
+use proto::nouns::{Ended, JobId};
 
 use crate::job::{Cluster, Proc, ProcState};
 use crate::pool::integer;
@@ -14,37 +14,22 @@ use crate::workspace::Workspace;
 /// look at a job.
 const FILES_COUNTED_MAX: usize = 1_000;
 
+/// Attributes that a DAG gives to its jobs as macros, besides those that the queue knows itself.
+const OF_NODE: [(&str, &str); 2] = [
+    ("My.DAGManNodeRetry", "DAGManNodeRetry"),
+    ("My.DAGParentNodeNames", "DAGParentNodeNames"),
+];
 /// What only a held job's ad has.
 const OF_HELD: [&str; 3] = ["HoldReason", "HoldReasonCode", "HoldReasonSubCode"];
 
 impl Queue {
-    /// As [`Queue::spec`], with the whole ad that the job has when it joins the queue.
+    /// As [`Queue::shared_spec`], for who changes it.
     ///
     /// # Errors
     /// As there.
     pub fn whole_spec(&self, cluster: &Cluster, proc: u32) -> Result<JobSpec, String> {
-        if let Some(filled) = cluster.filled(proc) {
-            return Ok(filled.clone());
-        }
-        let home = self.workspaces.get(&self.home(cluster.top()));
-        let workspace = home.ok_or("nothing is known of where it was submitted")?;
-        let directory = join_path(&workspace.directory, &cluster.dir);
-        let submission = Submission {
-            cluster: cluster.id,
-            owner: &cluster.owner,
-            directory: &directory,
-            submitted_s: integer(cluster.submitted_ms / 1000),
-            host: "",
-            bytes: &|path| workspace.bytes(path),
-        };
-        let macros = self.macros_of(cluster, proc);
-        let spec = self
-            .submit_of(cluster)
-            .queued(&macros, &submission, proc, cluster.row(proc));
-        let mut spec = spec.map_err(|diagnostics| diagnostics.to_string())?;
-        // Nobody knows what the submitter's file systems are called.
-        spec.ad.remove("FileSystemDomain");
-        Ok(spec)
+        self.shared_spec(cluster, proc)
+            .map(|spec| JobSpec::clone(&spec))
     }
 
     /// The job's ad as slots, policies and people see it. `spec` is that of [`Queue::whole_spec`].
@@ -69,8 +54,20 @@ impl Queue {
         if let Some((run, node)) = cluster.node() {
             ad.insert("DAGManJobId", i64::from(run));
             ad.insert("DAGNodeName", self.runs[&run].node_name(node));
+            of_node(&mut ad, cluster);
         }
         ad
+    }
+}
+
+/// What a DAG says of the jobs of a node: the specification may be that of another node's.
+fn of_node(ad: &mut ClassAd, cluster: &Cluster) {
+    for (given, name) in OF_NODE {
+        match cluster.macros.get(given) {
+            // What does not parse was said when the description was checked.
+            Some(entry) => drop(ad.insert_expr(name, &entry.value)),
+            None => drop(ad.remove(name)),
+        }
     }
 }
 
@@ -103,6 +100,9 @@ fn live(ad: &mut ClassAd, proc: &Proc) {
         if let Some(ms) = ms {
             ad.insert(name, seconds(ms));
         }
+    }
+    if past.lost > 0 {
+        ad.insert("NumVacates", i64::from(past.lost));
     }
     if let Some(worker) = &past.worker {
         ad.insert("LastRemoteHost", slot(worker.as_str()).as_str());
@@ -164,7 +164,7 @@ fn slot(worker: &str) -> String {
 
 impl Workspace {
     /// The bytes of a file, or of all files of a directory, by an absolute path.
-    fn bytes(&self, path: &str) -> Option<u64> {
+    pub(crate) fn bytes(&self, path: &str) -> Option<u64> {
         let below = path
             .strip_prefix(self.directory.as_str())
             .and_then(|path| path.strip_prefix('/'));

@@ -29,6 +29,8 @@ pub(crate) enum Item {
     SortJob { job: JobId },
     /// A job's state changed, and its description says what then.
     Policy { job: JobId },
+    /// A drained worker may have nothing left that runs there.
+    Drains,
     /// Look for every node of a run that may start, and every study that may go on.
     Review { run: u32 },
     /// Some node may have its turn. Runs have theirs in a circle; it comes last, so that nothing
@@ -94,6 +96,7 @@ impl Agenda {
             | Item::Sort { .. }
             | Item::SortJob { .. }
             | Item::Policy { .. }
+            | Item::Drains
             | Item::Review { .. } => first,
         };
         if let Item::Launch { run } = item {
@@ -124,6 +127,7 @@ impl Queue {
                 let event = self.sort_job(job);
                 (event.into_iter().collect(), Vec::new())
             }
+            Item::Drains => self.drains_over(),
             Item::Launch { run } => self.launch(now, run),
             Item::Close { run } => self.close(run),
             Item::Review { run } => {

@@ -5,9 +5,9 @@ use dags::dag::Role;
 use proto::nouns::{Blob, ClaimId, JobId, Now, WorkerName};
 
 use crate::agenda::Item;
-use crate::command::DrainState;
 use crate::event::{Event, NodeEnd, Part, Requeue, Soft};
 use crate::job::{Cluster, Ending, Phase, ProcState};
+use crate::materialize::Slid;
 use crate::negotiator::Change;
 use crate::policy::Watching;
 use crate::queue::Queue;
@@ -18,6 +18,7 @@ use crate::workspace::Workspace;
 
 mod claims;
 mod runs;
+mod workers;
 
 use claims::Begins;
 pub use claims::Lingering;
@@ -206,7 +207,7 @@ impl Queue {
                 self.touch(*job).unfit = true;
                 self.job_removed(now, *job, reason);
             }
-            Event::WorkerDrained { worker, drain } => self.worker_drained(worker, *drain),
+            Event::WorkerDrained { worker, drain } => self.worker_drained(worker, drain),
             Event::RulesSet(rules) => self.rules_set(rules),
             Event::AccountSet { submitter, setting } => {
                 let rules = &self.rules;
@@ -242,6 +243,7 @@ impl Queue {
                 self.pool.forget_cached(worker);
                 self.pool.cached(worker, cached.iter().copied());
                 self.slot_changed(worker, Change::Advert);
+                self.drain_may_be_over(worker);
             }
             Soft::WorkerAdvertised { worker, offer, ads } => {
                 let entry = self.worker_entry(now, worker);
@@ -279,7 +281,10 @@ impl Queue {
                 self.pool.workers.remove(worker);
                 self.slot_changed(worker, Change::Loss);
             }
-            Soft::ClaimEnded { worker, claim } => self.claim_ended(now, worker, *claim),
+            Soft::ClaimEnded { worker, claim } => {
+                self.claim_ended(now, worker, *claim);
+                self.drain_may_be_over(worker);
+            }
             Soft::WorkerResumed { worker } => {
                 self.worker_entry(now, worker).paused_until_mono_ms = None;
                 self.slot_changed(worker, Change::Gain);
@@ -390,6 +395,7 @@ impl Queue {
                 let cluster = self.clusters.get_mut(&job.cluster);
                 let tally = &mut cluster.expect("touched just now").tally;
                 tally.idle -= 1;
+                tally.ahead -= 1;
                 tally.running += 1;
             }
             self.limit_time(now, job);
@@ -413,7 +419,9 @@ impl Queue {
             Requeue::Fault { .. }
             | Requeue::LeaseExpired { .. }
             | Requeue::Lost { .. }
-            | Requeue::Vacated { .. } => self.evicted(now, job),
+            | Requeue::Vacated { .. }
+            | Requeue::Drained { .. }
+            | Requeue::Raised { .. } => self.evicted(now, job),
             Requeue::CalledBack { .. } => {
                 self.vacate(job);
                 // It was no attempt.
@@ -421,6 +429,9 @@ impl Queue {
             }
         }
         let proc = self.touch(job);
+        // One that was sent ahead and has not begun has lost nothing.
+        let lost = cause.lost_claim().is_some() && proc.state.is_ahead() == 0;
+        proc.past.lost += u32::from(lost);
         match cause {
             Requeue::Fault { worker, .. } => {
                 proc.faulted_on.push(worker.clone());
@@ -431,9 +442,16 @@ impl Queue {
                 proc.past.completions += 1;
                 proc.past.exit = Some(report.ended.clone());
             }
+            Requeue::Raised { more, .. } => {
+                proc.raised.raise(more);
+                let raised = proc.raised;
+                self.node_raised(job, raised);
+                self.vary(job.cluster);
+            }
             Requeue::LeaseExpired { .. }
             | Requeue::Lost { .. }
             | Requeue::Vacated { .. }
+            | Requeue::Drained { .. }
             | Requeue::CalledBack { .. } => {}
         }
         self.set_job(now, job, ProcState::Idle);
@@ -444,6 +462,7 @@ impl Queue {
     fn job_released(&mut self, now: Now, job: JobId) {
         let proc = self.touch(job);
         proc.faulted_on.clear();
+        proc.past.forgiven = proc.past.lost;
         let state = match &proc.state {
             ProcState::Held {
                 ending: Some(ending),
@@ -497,15 +516,6 @@ impl Queue {
         self.slot_changed(worker, Change::Loss);
     }
 
-    fn worker_drained(&mut self, worker: &WorkerName, drain: DrainState) {
-        match drain {
-            DrainState::Drained => self.drained.insert(worker.clone()),
-            DrainState::Open => self.drained.remove(worker),
-        };
-        self.dirty.insert(RecordKey::Drained(worker.clone()));
-        self.slot_changed(worker, Change::Gain);
-    }
-
     /// Changes a job's state, with everything that counts states.
     fn set_job(&mut self, now: Now, job: JobId, state: ProcState) {
         let proc = self.touch(job);
@@ -542,6 +552,9 @@ impl Queue {
             self.agenda.add_match();
         } else {
             cluster.idle.remove(&job.proc);
+        }
+        if cluster.slide(job.proc, &old, &state) == Slid::Further {
+            self.agenda.add_match();
         }
         if ended {
             self.jobs_live -= 1;

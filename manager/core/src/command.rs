@@ -9,6 +9,7 @@ use dags::submit::{Macros, Submit};
 use proto::nouns::{Blob, JobId, Subject, ToManager, WorkerName};
 
 use crate::accounts::{Setting, Submitter};
+use crate::drain::DrainRequest;
 use crate::run::ScriptKind;
 use crate::study::Params;
 use crate::workspace::Delivery;
@@ -74,7 +75,7 @@ pub enum Command {
     /// No new work for this worker, or work again.
     Drain {
         worker: WorkerName,
-        drain: DrainState,
+        request: DrainRequest,
     },
     /// The pool's rules from now on.
     SetRules(Arc<Rules>),
@@ -137,13 +138,6 @@ pub enum Act {
     Hold,
     Release,
     Remove,
-}
-
-/// Whether a worker takes work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DrainState {
-    Drained,
-    Open,
 }
 
 /// A submit description, checked and expanded once by the shell.
@@ -230,6 +224,12 @@ pub enum Refusal {
     },
     #[error("the description cannot be queued: {reason}")]
     Invalid { reason: String },
+    #[error("worker {worker} is not drained: `{check}` {found}")]
+    DrainCheck {
+        worker: WorkerName,
+        check: String,
+        found: String,
+    },
     #[error("session {session} does not speak for worker {worker}: {reason}")]
     Session {
         worker: WorkerName,

@@ -1,6 +1,8 @@
 //! Decisions: what a command means, given the state. They read the queue and change nothing.
 
 mod act;
+mod drain;
+mod evict;
 mod lease;
 pub(crate) mod node;
 mod policy;
@@ -19,7 +21,7 @@ use std::collections::BTreeMap;
 
 use proto::nouns::{ClaimId, JobId, Now, ToWorker, VacateReason};
 
-use crate::command::{Command, DrainState, Refusal, Reply};
+use crate::command::{Command, Refusal, Reply};
 use crate::effect::Effect;
 use crate::event::{Event, Soft};
 use crate::job::{Cluster, HoldCode, ProcState};
@@ -72,17 +74,7 @@ pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decisi
             subject,
             reason,
         } => act::act(queue, act, subject, &reason),
-        Command::Drain { worker, drain } => {
-            let Some(entry) = queue.pool.workers.get(&worker) else {
-                return Err(Refusal::UnknownWorker { worker });
-            };
-            let running = u32::try_from(entry.carves.len()).unwrap_or(u32::MAX);
-            let reply = match drain {
-                DrainState::Drained => Reply::Drained { running },
-                DrainState::Open => Reply::Done,
-            };
-            Ok(Decision::new(vec![Event::WorkerDrained { worker, drain }]).reply(reply))
-        }
+        Command::Drain { worker, request } => drain::drain(queue, now, worker, request),
         Command::SetRules(rules) => Ok(Decision::new(vec![Event::RulesSet(rules)])),
         Command::SetAccount { submitter, setting } => {
             let event = Event::AccountSet { submitter, setting };

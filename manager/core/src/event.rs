@@ -10,9 +10,11 @@ use proto::nouns::{Blob, ClaimId, Digest, JobId, Offer, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Charge, Setting, Submitter};
-use crate::command::{DrainState, ScriptEnd};
+use crate::command::ScriptEnd;
+use crate::drain::DrainState;
 use crate::job::{Cluster, HoldCode, PolicyHold};
 use crate::pool::OfferAds;
+use crate::raised::More;
 use crate::run::{Cut, Halt, Run, ScriptKind};
 use crate::study::Params;
 use crate::workspace::Workspace;
@@ -354,6 +356,10 @@ pub enum Requeue {
     Vacated { worker: WorkerName },
     /// It was sent ahead, and has not begun.
     CalledBack { worker: WorkerName },
+    /// The worker is drained.
+    Drained { worker: WorkerName },
+    /// It needed more of something than it had, and is to have it.
+    Raised { worker: WorkerName, more: More },
     /// The worker could not start it.
     Fault { worker: WorkerName, reason: String },
     /// It failed and may be retried.
@@ -398,6 +404,24 @@ pub struct Taken {
 /// The parsed ads of an offer.
 #[derive(Clone, Debug)]
 pub struct Ads(pub(crate) OfferAds);
+
+// === impl Requeue ===
+
+impl Requeue {
+    /// The worker on which a claim was lost that its job might have kept to its end.
+    pub(crate) fn lost_claim(&self) -> Option<&WorkerName> {
+        match self {
+            Requeue::LeaseExpired { worker }
+            | Requeue::Lost { worker }
+            | Requeue::Vacated { worker }
+            | Requeue::Drained { worker } => Some(worker),
+            Requeue::CalledBack { .. }
+            | Requeue::Raised { .. }
+            | Requeue::Fault { .. }
+            | Requeue::Retry { .. } => None,
+        }
+    }
+}
 
 // === impl Event ===
 

@@ -101,7 +101,7 @@ impl Queue {
             summary,
             ..Why::default()
         };
-        let spec = match self.whole_spec(cluster, job.proc) {
+        let spec = match self.shared_spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => {
                 return why("W108", format!("its description does not expand: {reason}"));
@@ -160,7 +160,7 @@ impl Queue {
             }
             if !classad::half_match(slot, ad, seconds(now)) {
                 why.refused_by_worker += 1;
-            } else if self.drained.contains(*name) {
+            } else if self.drained.contains(name) {
                 why.drained += 1;
             } else if worker.has_room(spec) {
                 open += 1;

@@ -13,9 +13,11 @@ use proto::nouns::{ClaimId, Ended, Exceeds, JobId, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Taken;
+use crate::materialize::Window;
 use crate::negotiator::Placed;
 use crate::policy::Watching;
 use crate::queue::Queue;
+use crate::raised::Raised;
 
 /// A cluster: jobs from one submit description under one set of macros.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Cluster {
     pub count: u32,
     /// All procs from here on that have no [`Proc`] are idle and were never touched.
     pub fresh_from: u32,
+    /// What each of its procs asks for from the start: what the last attempt of its node came to.
+    pub raised: Raised,
     /// Those that something happened to.
     #[serde(skip)]
     pub procs: BTreeMap<u32, Proc>,
@@ -49,6 +53,9 @@ pub struct Cluster {
     /// The longest remaining way through the DAG, itself included.
     #[serde(skip)]
     pub(crate) path: u64,
+    /// Whether something of what decides where jobs run has become some proc's own.
+    #[serde(skip)]
+    pub(crate) varied: bool,
     /// Where its idle procs stand among those who wait.
     #[serde(skip)]
     pub(crate) placed: Placed,
@@ -58,6 +65,9 @@ pub struct Cluster {
     /// What is looked at while its jobs wait, run or are held.
     #[serde(skip)]
     pub(crate) watching: Watching,
+    /// Which of its idle procs are jobs by now.
+    #[serde(skip)]
+    pub(crate) window: Window,
 }
 
 /// Whether a description names a user log: what says no is believed, what says perhaps is expanded.
@@ -92,13 +102,12 @@ pub struct Proc {
     /// Workers that could not start it, once for each time. Others are preferred.
     pub faulted_on: Vec<WorkerName>,
     /// Whether it was removed because it cannot be run as it is.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unfit: bool,
+    /// What it asks for since it needed more than it had.
+    pub raised: Raised,
     /// What it did until now.
-    #[serde(default)]
     pub past: Past,
     /// The job as it was matched, where its description takes something from the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filled: Option<Box<JobSpec>>,
 }
 
@@ -109,24 +118,23 @@ pub struct Past {
     pub completions: u32,
     pub holds: u32,
     /// When it was first claimed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_claimed_ms: Option<u64>,
     /// When it was claimed the last time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_ms: Option<u64>,
     /// When its program started in that attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executing_ms: Option<u64>,
     /// How long it had claims, all attempts together, less the one under way.
     pub claimed_for_ms: u64,
     /// Where it ran the last time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerName>,
     /// When it last lost a claim before its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vacated_ms: Option<u64>,
+    /// Claims that it lost before its end: the worker was silent, gone or drained, or another job
+    /// went first.
+    pub lost: u32,
+    /// Of those, the ones before it was last released: they do not count any more.
+    pub forgiven: u32,
     /// How its program ended the last time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Ended>,
 }
 
@@ -179,7 +187,6 @@ pub struct Ending {
     /// Why it counts as failed; nothing if it succeeded.
     pub failure: Option<String>,
     /// It is held when its files are where they belong, instead of completed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<PolicyHold>,
 }
 
@@ -205,6 +212,8 @@ pub enum HoldCode {
     SubmittedOnHold,
     /// Too many workers could not start it.
     WorkerFaults,
+    /// It lost its claim more often than it may.
+    SystemPolicy,
     /// It needs more of something than it asked for.
     OutOfResources(Exceeds),
     /// `allowed_job_duration` is over.
@@ -216,7 +225,12 @@ pub enum HoldCode {
 /// How many procs of a cluster are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// Of a cluster's own account those, too, that are no jobs yet.
     pub idle: u32,
+    /// Idle procs that are no jobs yet: `max_materialize`, `max_idle`.
+    pub unmaterialized: u32,
+    /// Of the idle those that were sent ahead to a worker.
+    pub ahead: u32,
     pub running: u32,
     pub held: u32,
     pub completed: u32,
@@ -244,10 +258,6 @@ impl Cluster {
         }
     }
 
-    pub fn tally(&self) -> Tally {
-        self.tally
-    }
-
     /// Whether nothing of it will ever run again.
     pub fn ended(&self) -> bool {
         self.tally.completed + self.tally.removed == self.count
@@ -256,14 +266,6 @@ impl Cluster {
     /// How many procs are untouched.
     pub fn fresh_count(&self) -> u64 {
         u64::from(self.count).saturating_sub(self.procs.len() as u64)
-    }
-
-    /// The first idle proc from a number on.
-    pub(crate) fn next_idle(&self, from: u32) -> Option<u32> {
-        let touched = self.idle.range(from..).next().copied();
-        let mut untouched =
-            (from.max(self.fresh_from)..self.count).filter(|proc| !self.procs.contains_key(proc));
-        [touched, untouched.next()].into_iter().flatten().min()
     }
 
     /// Whether a proc waits for a place.
@@ -318,6 +320,7 @@ impl Cluster {
             ..Tally::default()
         };
         self.idle.clear();
+        self.varied = self.procs.values().any(|proc| !proc.raised.is_nothing());
         for (number, proc) in &self.procs {
             self.tally.idle -= 1;
             self.tally.add(&proc.state);
@@ -341,6 +344,15 @@ fn trial_seed(study: &str, trial: u32) -> u32 {
     u32::from_le_bytes(*head) >> 1
 }
 
+// === impl Past ===
+
+impl Past {
+    /// Claims that count against `max_job_restarts`.
+    pub(crate) fn lost_since_release(&self) -> u32 {
+        self.lost.saturating_sub(self.forgiven)
+    }
+}
+
 // === impl Proc ===
 
 impl Proc {
@@ -355,6 +367,7 @@ impl Proc {
             attempts: 0,
             retries: 0,
             faulted_on: Vec::new(),
+            raised: Raised::default(),
             past: Past::default(),
             filled: None,
             unfit: false,
@@ -430,6 +443,18 @@ impl ProcState {
         }
     }
 
+    /// 1 for a job that was sent ahead to its worker and has not begun.
+    pub(crate) fn is_ahead(&self) -> u32 {
+        match self {
+            ProcState::Running { phase, .. } => u32::from(*phase == Phase::Ahead),
+            ProcState::Idle
+            | ProcState::Landing { .. }
+            | ProcState::Held { .. }
+            | ProcState::Completed { .. }
+            | ProcState::Removed { .. } => 0,
+        }
+    }
+
     /// 1 for a job that completed and failed.
     fn failed(&self) -> u32 {
         match self {
@@ -465,6 +490,7 @@ impl HoldCode {
             HoldCode::TransferInput => 13,
             HoldCode::SubmittedOnHold => 15,
             HoldCode::WorkerFaults => 21,
+            HoldCode::SystemPolicy => 26,
             HoldCode::OutOfResources(_) => 34,
             HoldCode::JobDuration => 46,
             HoldCode::ExecuteDuration => 47,
@@ -477,6 +503,7 @@ impl HoldCode {
             HoldCode::JobPolicy(subcode) => subcode,
             HoldCode::OutOfResources(Exceeds::Memory) => 102,
             HoldCode::OutOfResources(Exceeds::GpuMemory) => 103,
+            HoldCode::OutOfResources(Exceeds::Disk) => 104,
             HoldCode::UserRequest
             | HoldCode::JobPolicyUndefined
             | HoldCode::FailedToCreateProcess
@@ -484,6 +511,7 @@ impl HoldCode {
             | HoldCode::TransferInput
             | HoldCode::SubmittedOnHold
             | HoldCode::WorkerFaults
+            | HoldCode::SystemPolicy
             | HoldCode::JobDuration
             | HoldCode::ExecuteDuration => 0,
         }
@@ -494,11 +522,13 @@ impl HoldCode {
 
 impl Tally {
     pub(crate) fn add(&mut self, state: &ProcState) {
+        self.ahead += state.is_ahead();
         *self.of(state) += 1;
         self.failed += state.failed();
     }
 
     pub(crate) fn remove(&mut self, state: &ProcState) {
+        self.ahead -= state.is_ahead();
         *self.of(state) -= 1;
         self.failed -= state.failed();
     }
@@ -548,20 +578,6 @@ impl Queue {
                 submit.expect("nodes with jobs have a description")
             }
         }
-    }
-
-    /// The job's specification: as it was matched, or expanded anew. Its ad is not whole.
-    ///
-    /// # Errors
-    /// What is wrong with the description under the job's macros, in words.
-    pub fn spec(&self, cluster: &Cluster, proc: u32) -> Result<JobSpec, String> {
-        if let Some(filled) = cluster.filled(proc) {
-            return Ok(filled.clone());
-        }
-        let macros = self.macros_of(cluster, proc);
-        self.submit_of(cluster)
-            .expand(&macros, cluster.id, proc, cluster.row(proc))
-            .map_err(|diagnostics| diagnostics.to_string())
     }
 
     /// The macros that a job's description is expanded with.

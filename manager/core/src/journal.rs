@@ -1,12 +1,14 @@
 //! What people may watch: each event in one line, with the names that they gave.
 
 use dags::NodeKind;
-use proto::nouns::{Ended, JobId, Now};
+use proto::nouns::{Ended, JobId, Now, WorkerName};
 
 use crate::accounts::Setting;
+use crate::drain::{Drain, DrainMode, DrainState};
 use crate::event::{Event, Lands, NodeEnd, Requeue, Soft, TrialEnd};
 use crate::job::Cluster;
 use crate::queue::Queue;
+use crate::raised::{self, More};
 use crate::run::{Cut, Halt, Run, RunState};
 
 /// One line of the journal.
@@ -218,8 +220,8 @@ impl Queue {
             }
             Event::WorkerDrained { worker, drain } => {
                 let text = match drain {
-                    crate::command::DrainState::Drained => format!("worker {worker} is drained"),
-                    crate::command::DrainState::Open => format!("worker {worker} takes work"),
+                    DrainState::Drained(drain) => drained(worker, drain),
+                    DrainState::Open => format!("worker {worker} takes work"),
                 };
                 Some(line.of_top(RowKind::Worker, 0, text))
             }
@@ -491,6 +493,28 @@ impl Line<'_> {
     }
 }
 
+fn drained(worker: &WorkerName, drain: &Drain) -> String {
+    let how = match drain.mode {
+        DrainMode::Graceful => "",
+        DrainMode::Quick => "; its jobs are asked to end",
+        DrainMode::Fast => "; its jobs are killed",
+    };
+    match drain.reason.as_str() {
+        "" => format!("worker {worker} is drained{how}"),
+        reason => format!("worker {worker} is drained{how}: {reason}"),
+    }
+}
+
+/// A job needed more than it had.
+pub(crate) fn raised_to(more: &More) -> String {
+    let (what, gets) = (raised::name(more.resource), more.gets_mib());
+    let had = more.had_mib;
+    match more.used_mib {
+        0 => format!("it needed more {what} than {had} MiB and gets {gets} MiB"),
+        used => format!("it used {used} MiB of {what}, had {had} MiB and gets {gets} MiB"),
+    }
+}
+
 fn why(cause: &Requeue) -> String {
     match cause {
         Requeue::LeaseExpired { worker } => format!("worker {worker} was silent for a whole lease"),
@@ -499,6 +523,8 @@ fn why(cause: &Requeue) -> String {
             format!("worker {worker} gave it back before it began")
         }
         Requeue::Vacated { worker } => format!("worker {worker} stopped it"),
+        Requeue::Drained { worker } => format!("worker {worker} is drained"),
+        Requeue::Raised { more, .. } => raised_to(more),
         Requeue::Fault { worker, reason } => {
             format!("worker {worker} could not start it: {reason}")
         }

@@ -23,19 +23,23 @@ mod carry;
 mod chronicle;
 mod command;
 mod decide;
+mod drain;
 mod effect;
 mod event;
 mod explain;
 mod job;
 mod journal;
+mod materialize;
 mod negotiator;
 mod order;
 mod plan;
 mod policy;
 mod pool;
 mod queue;
+mod raised;
 mod record;
 mod run;
+mod shape;
 mod study;
 pub mod user_log;
 mod waits;
@@ -44,9 +48,9 @@ mod workspace;
 pub use accounts::{Account, Accounts, Charge, Setting, Submitter};
 pub use apply::Lingering;
 pub use command::{
-    Act, Command, DrainState, Loaded, NewCluster, NewRun, Refusal, Reply, ScriptEnd, Steer,
-    ThrottleChange,
+    Act, Command, Loaded, NewCluster, NewRun, Refusal, Reply, ScriptEnd, Steer, ThrottleChange,
 };
+pub use drain::{AfterDrain, Drain, DrainMode, DrainRequest, DrainState};
 pub use effect::{CollectOrder, Effect, Landing, LoadOrder, Question, ScriptOrder, Write, Writing};
 pub use event::{
     Event, Lands, LookNext, NodeEnd, Outcome, Part, QueuedRun, Requeue, Soft, Subdags, Taken,
@@ -59,6 +63,7 @@ pub use order::{declared_outputs, input_paths};
 pub use plan::{Plan, PlanKind, Planned};
 pub use pool::{Carve, Device, DeviceUse, Free, Pool, Worker};
 pub use queue::{Limits, Queue, Step, WakeReason};
+pub use raised::{More, Raised};
 pub use record::{Changes, RecordKey, RestoreError};
 pub use run::{Cut, Halt, Node, NodeCounts, NodeState, Run, RunState, ScriptKind};
 pub use study::{Params, Study, Trial, TrialState};

@@ -224,7 +224,7 @@ impl Queue {
     fn first_of(&self, place: Place) -> Option<JobId> {
         let cluster = self.clusters.get(&place.cluster)?;
         let proc = match place.proc {
-            Some(proc) => proc,
+            Some(proc) => Some(proc).filter(|proc| cluster.is_materialized(*proc))?,
             None => cluster.next_idle(0)?,
         };
         Some(JobId {
@@ -265,7 +265,7 @@ impl Queue {
     /// Takes a place for a job, once more evaluated with the job's own ad.
     fn take(&self, now: Now, fair: &Fair, who: usize, job: JobId, name: &WorkerName) -> Sought {
         let (cluster, worker) = (&self.clusters[&job.cluster], &self.pool.workers[name]);
-        let spec = match self.whole_spec(cluster, job.proc) {
+        let spec = match self.shared_spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => return Sought::Unfit(HoldCode::FailedToCreateProcess, reason),
         };
@@ -392,7 +392,7 @@ impl Queue {
         if spec.transfer_input.is_empty() {
             return near;
         }
-        let Ok(own) = self.spec(cluster, job.proc) else {
+        let Ok(own) = self.shared_spec(cluster, job.proc) else {
             return near;
         };
         let files = self.input_blobs(cluster, &own);

@@ -31,6 +31,9 @@ const SIGNALS: [(&str, i32); 8] = [
 ];
 
 /// The parameters of the study above a node, as a file that its jobs may take as input.
+/// Longest time that a job may take to end, whatever it asks for: what HTCondor's machines allow
+/// (`MachineMaxVacateTime`).
+const KILL_GRACE_MAX_MS: u64 = 600_000;
 const BEST_FILE: &str = "best.json";
 
 /// Why a job cannot be run as it is.
@@ -115,7 +118,7 @@ impl Queue {
     pub(crate) fn order(&self, job: JobId, gpus: &[String]) -> Result<WorkOrder, Unfit> {
         let (cluster, _) = self.job(job).expect("orders are made for jobs that exist");
         let spec = self
-            .spec(cluster, job.proc)
+            .shared_spec(cluster, job.proc)
             .map_err(|reason| (HoldCode::FailedToCreateProcess, reason))?;
         self.order_of(job, &spec, gpus)
     }
@@ -172,10 +175,17 @@ impl Queue {
             resources: spec.request_other.clone(),
             params: self.params(cluster, job.proc),
             kill_signal: signal(&spec.kill_signal),
-            kill_grace_ms: self.limits().kill_grace_ms,
+            kill_grace_ms: self.kill_grace_ms(spec),
             arguments: spec.arguments.clone(),
             environment: spec.environment.clone(),
         })
+    }
+
+    /// How long a job may take to end when it is asked to.
+    fn kill_grace_ms(&self, spec: &JobSpec) -> u64 {
+        let asked = spec.policy.max_vacate_s;
+        let asked = asked.map(|s| s.saturating_mul(1000).min(KILL_GRACE_MAX_MS));
+        asked.unwrap_or(self.limits().kill_grace_ms)
     }
 
     /// A trial's parameters, or those of the best trial of the study above a node.
@@ -218,7 +228,7 @@ impl Queue {
         let Some(cluster) = self.clusters.get(&job.cluster) else {
             return Vec::new();
         };
-        let Ok(spec) = self.spec(cluster, job.proc) else {
+        let Ok(spec) = self.shared_spec(cluster, job.proc) else {
             return Vec::new();
         };
         let base = join_path(&cluster.dir, &spec.initial_dir);

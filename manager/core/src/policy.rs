@@ -49,7 +49,7 @@ const ALIKE: [&str; 14] = [
     "remotewallclocktime",
 ];
 /// What they have only once something happened to them.
-const LATER: [&str; 12] = [
+const LATER: [&str; 13] = [
     "exitcode",
     "exitsignal",
     "holdreason",
@@ -60,6 +60,7 @@ const LATER: [&str; 12] = [
     "jobstartdate",
     "lastremotehost",
     "lastvacatetime",
+    "numvacates",
     "remotehost",
     "removereason",
 ];
@@ -214,7 +215,7 @@ impl Queue {
             cluster: cluster.id,
             proc: 0,
         };
-        let spec = self.whole_spec(cluster, 0).ok()?;
+        let spec = self.shared_spec(cluster, 0).ok()?;
         let ad = self.job_ad(cluster, first, &spec);
         let hold = spec.policy.periodic_hold.as_ref().map(|hold| &hold.when);
         for expr in hold.into_iter().chain(&spec.policy.periodic_remove) {
@@ -242,7 +243,8 @@ impl Queue {
         let ProcState::Running { phase, .. } = &proc.state else {
             return None;
         };
-        let policy = self.spec(cluster, job.proc).ok()?.policy;
+        let spec = self.shared_spec(cluster, job.proc).ok()?;
+        let policy = &spec.policy;
         let executing_ms = match phase {
             Phase::Ahead | Phase::Staging => None,
             Phase::Executing => proc.past.executing_ms,

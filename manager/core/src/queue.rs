@@ -13,6 +13,7 @@ use crate::apply::Lingering;
 use crate::chronicle::Chronicle;
 use crate::command::{Command, Refusal, Reply};
 use crate::decide;
+use crate::drain::{Drain, Drained};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::job::{Cluster, Proc, Source};
@@ -22,6 +23,7 @@ use crate::policy::Watch;
 use crate::pool::{Carve, Pool, Worker};
 use crate::record::{Meta, RecordKey, RestoreError};
 use crate::run::{Run, ScriptPhase};
+use crate::shape::Shapes;
 use crate::workspace::Workspace;
 
 /// Bytes of the names of a node's parents in its jobs' ads; more are left out.
@@ -42,7 +44,7 @@ pub struct Queue {
     pub(crate) clusters: BTreeMap<u32, Cluster>,
     pub(crate) runs: BTreeMap<u32, Run>,
     pub(crate) workspaces: BTreeMap<u32, Workspace>,
-    pub(crate) drained: BTreeSet<WorkerName>,
+    pub(crate) drained: Drained,
     pub(crate) submit_keys: BTreeMap<String, u32>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) accounts: Accounts,
@@ -59,6 +61,8 @@ pub struct Queue {
     pub(crate) chronicle: Chronicle,
     /// What the policies of jobs wait for.
     pub(crate) watch: Watch,
+    /// Jobs that stand for others. Not state: each is what its description says.
+    pub(crate) shapes: Shapes,
 }
 
 /// What the queue is told about its size and its timers.
@@ -135,7 +139,7 @@ impl Queue {
             clusters: BTreeMap::new(),
             runs: BTreeMap::new(),
             workspaces: BTreeMap::new(),
-            drained: BTreeSet::new(),
+            drained: Drained::default(),
             submit_keys: BTreeMap::new(),
             rules: Arc::new(Rules::default()),
             accounts: Accounts::default(),
@@ -147,6 +151,7 @@ impl Queue {
             jobs_live: 0,
             chronicle: Chronicle::default(),
             watch: Watch::default(),
+            shapes: Shapes::default(),
         }
     }
 
@@ -285,6 +290,11 @@ impl Queue {
         self.drained.contains(worker)
     }
 
+    /// How and why a worker is drained, if it is.
+    pub fn drain_of(&self, worker: &WorkerName) -> Option<&Drain> {
+        self.drained.get(worker)
+    }
+
     /// Applies events one by one, and collects what they mean to watchers and to the shell.
     pub(crate) fn carry_out(&mut self, now: Now, events: Vec<Event>, step: &mut Step) {
         for event in events {
@@ -375,6 +385,9 @@ impl Queue {
         let watching = self.watching(&self.clusters[&id]);
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
         cluster.watching = watching;
+        let limits = self.materialize_of(&self.clusters[&id]);
+        let cluster = self.clusters.get_mut(&id).expect("it was just read");
+        cluster.open_window(limits);
         self.place(id);
     }
 

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::Submitter;
+use crate::drain::{Drain, DrainState};
 use crate::job::{Cluster, Proc};
 use crate::queue::{Limits, Queue};
 use crate::run::{Node, Run};
@@ -263,8 +264,8 @@ impl Queue {
     /// What the record of a key holds.
     fn record(&self, key: &RecordKey) -> Option<Vec<u8>> {
         match key {
-            RecordKey::Meta => Some(write(&self.meta)),
-            RecordKey::Drained(worker) => self.drained.contains(worker).then(Vec::new),
+            RecordKey::Meta => Some(pack(&self.meta)),
+            RecordKey::Drained(worker) => self.drained.get(worker).map(write),
             RecordKey::SubmitKey(key) => self.submit_keys.get(key).map(write),
             RecordKey::Rules => {
                 let text = &self.rules.text;
@@ -277,12 +278,12 @@ impl Queue {
                 .workspaces
                 .get(top)
                 .and_then(|workspace| workspace.files.get(path))
-                .map(write),
+                .map(pack),
             RecordKey::Run { top } => self.runs.get(top).map(write),
             RecordKey::Dag { top } => self.runs.get(top).map(|run| write(&*run.dag)),
             RecordKey::Node { top, node } => {
                 let node = self.runs.get(top)?.nodes.get(*node as usize)?;
-                (*node != Node::default()).then(|| write(node))
+                (*node != Node::default()).then(|| pack(node))
             }
             RecordKey::Trial { top, node, trial } => {
                 let study = self.runs.get(top)?.studies.get(node)?;
@@ -293,19 +294,20 @@ impl Queue {
                 .get(top)
                 .and_then(|cluster| cluster.submit.as_deref())
                 .map(write),
-            RecordKey::Cluster { cluster, .. } => self.clusters.get(cluster).map(write),
+            RecordKey::Cluster { cluster, .. } => self.clusters.get(cluster).map(pack),
             RecordKey::Proc { job, .. } => self
                 .clusters
                 .get(&job.cluster)?
                 .procs
                 .get(&job.proc)
-                .map(write),
+                .map(pack),
         }
     }
 
     fn keys(&self) -> BTreeSet<RecordKey> {
         let mut keys = BTreeSet::from([RecordKey::Meta]);
-        keys.extend(self.drained.iter().cloned().map(RecordKey::Drained));
+        let drained = self.drained.iter();
+        keys.extend(drained.map(|(worker, _)| RecordKey::Drained(worker.clone())));
         keys.extend(self.submit_keys.keys().cloned().map(RecordKey::SubmitKey));
         keys.insert(RecordKey::Rules);
         let submitters = self.accounts.iter().map(|(submitter, _)| submitter.clone());
@@ -355,9 +357,14 @@ impl Queue {
     /// Takes over one record. Owners come before what they own, by the order of the keys.
     fn put(&mut self, key: RecordKey, value: &[u8]) -> Result<(), RestoreError> {
         match &key {
-            RecordKey::Meta => self.meta = read(&key, value)?,
+            RecordKey::Meta => self.meta = unpack(&key, value)?,
             RecordKey::Drained(worker) => {
-                self.drained.insert(worker.clone());
+                // It was empty before there was more to say.
+                let drain: Drain = match value {
+                    [] => Drain::default(),
+                    value => read(&key, value)?,
+                };
+                self.drained.set(worker, &DrainState::Drained(drain));
             }
             RecordKey::SubmitKey(text) => {
                 self.submit_keys.insert(text.clone(), read(&key, value)?);
@@ -383,7 +390,7 @@ impl Queue {
                 self.workspaces.insert(*top, workspace);
             }
             RecordKey::File { top, path } => {
-                let blob: Blob = read(&key, value)?;
+                let blob: Blob = unpack(&key, value)?;
                 let workspace = self.workspaces.get_mut(top).ok_or_else(|| orphan(&key))?;
                 workspace.files.insert(path.clone(), blob);
             }
@@ -403,13 +410,13 @@ impl Queue {
                     .nodes
                     .get_mut(*node as usize)
                     .ok_or_else(|| orphan(&key))?;
-                *slot = read(&key, value)?;
+                *slot = unpack(&key, value)?;
             }
             RecordKey::Trial { top, node, trial } => {
                 self.put_trial(&key, *top, *node, *trial, value)?
             }
             RecordKey::Cluster { cluster, .. } => {
-                let read: Cluster = read(&key, value)?;
+                let read: Cluster = unpack(&key, value)?;
                 self.clusters.insert(*cluster, read);
             }
             RecordKey::Source { top } => {
@@ -418,7 +425,7 @@ impl Queue {
                 cluster.submit = Some(Arc::new(submit));
             }
             RecordKey::Proc { job, .. } => {
-                let proc: Proc = read(&key, value)?;
+                let proc: Proc = unpack(&key, value)?;
                 let cluster = self
                     .clusters
                     .get_mut(&job.cluster)
@@ -453,10 +460,28 @@ fn write<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn read<T: DeserializeOwned>(key: &RecordKey, value: &[u8]) -> Result<T, RestoreError> {
-    serde_json::from_slice(value).map_err(|error| RestoreError::Unreadable {
+    serde_json::from_slice(value).map_err(|error| unreadable(key, &error))
+}
+
+/// Records of which there are many, and that change often, are written field by field, without
+/// names: none of their fields may be left out by its own will (`skip_serializing_if`).
+fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("records are made of plain data")
+}
+
+fn unpack<T: DeserializeOwned>(key: &RecordKey, value: &[u8]) -> Result<T, RestoreError> {
+    match postcard::take_from_bytes(value) {
+        Ok((read, [])) => Ok(read),
+        Ok((_, _)) => Err(unreadable(key, &"it is longer than what it says")),
+        Err(error) => Err(unreadable(key, &error)),
+    }
+}
+
+fn unreadable(key: &RecordKey, reason: &dyn std::fmt::Display) -> RestoreError {
+    RestoreError::Unreadable {
         key: key.to_bytes(),
-        reason: error.to_string(),
-    })
+        reason: reason.to_string(),
+    }
 }
 
 fn orphan(key: &RecordKey) -> RestoreError {

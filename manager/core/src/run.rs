@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dags::dag::{AbortOn, Dag, NodeKind, NodeStart, Reads, Role, Throttles};
 use serde::{Deserialize, Serialize};
 
+use crate::raised::Raised;
 use crate::study::{Study, Trial};
 
 mod change;
@@ -121,24 +122,20 @@ pub struct Node {
     /// Times it was started.
     pub attempts: u32,
     /// Of those, the ones that `RETRY` counts: since somebody last asked for it.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u32,
     /// The cluster of its last start.
     pub cluster: Option<u32>,
     /// The run that its sub-DAG is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subrun: Option<u32>,
     /// What its PRE script returned, of this attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre: Option<i32>,
     /// What its jobs or its sub-DAG returned, of this attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returned: Option<i32>,
     /// Times one of its jobs was held, of this attempt.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub holds: u32,
+    /// What its jobs came to ask for, in all attempts.
+    pub raised: Raised,
     /// This attempt's number in the run's `JOBSTATE_LOG`, where there is one.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub sequence: u32,
 }
 
@@ -435,11 +432,6 @@ fn narrow(count: usize) -> u32 {
 /// Stands in while a run's records are being read.
 fn empty_dag() -> Arc<Dag> {
     Arc::new(Dag::empty())
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 // === impl RunState ===

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use manager_core::{Act, Command, DrainState, Refusal, Reply};
+use manager_core::{Act, AfterDrain, Command, DrainMode, DrainRequest as Ask, Refusal, Reply};
 use proto::convert::parse;
 use proto::nouns::{JobId, LogStream, Subject};
 use proto::wire::act_request::Action;
@@ -23,6 +23,8 @@ use super::logs::{Follow, Wanted};
 use super::{Shared, logs, outputs, queries, steer, submit, watch};
 use crate::address;
 
+/// Bytes of the reason for a drain, which is kept and shown.
+const DRAIN_REASON_BYTES_MAX: usize = 1_024;
 /// Pieces of a log that wait for a slow reader.
 const LOG_PIECES_AHEAD: usize = 4;
 
@@ -139,17 +141,9 @@ impl Queue for QueueService {
     async fn drain(&self, request: Request<DrainRequest>) -> Answer<DrainReply> {
         let request = request.into_inner();
         let worker = parse("worker", &request.worker)?;
-        let drain = if request.resume {
-            DrainState::Open
-        } else {
-            DrainState::Drained
-        };
-        let running = match self
-            .shared
-            .queue
-            .carry(Command::Drain { worker, drain })
-            .await?
-        {
+        let request = asked_of_worker(request)?;
+        let command = Command::Drain { worker, request };
+        let running = match self.shared.queue.carry(command).await? {
             Ok(Reply::Drained { running }) => running,
             Ok(Reply::Done | Reply::Submitted { .. } | Reply::Acted { .. }) => 0,
             Err(refusal) => return Err(status_of(&refusal)),
@@ -214,6 +208,31 @@ impl Queue for QueueService {
     }
 }
 
+fn asked_of_worker(request: DrainRequest) -> Result<Ask, Status> {
+    use proto::wire::drain_request::{Mode, Then};
+    if request.resume {
+        return Ok(Ask::Resume);
+    }
+    if request.reason.len() > DRAIN_REASON_BYTES_MAX {
+        let text = format!("the reason has more than {DRAIN_REASON_BYTES_MAX} bytes");
+        return Err(Status::invalid_argument(text));
+    }
+    Ok(Ask::Drain {
+        mode: match request.mode() {
+            Mode::Graceful => DrainMode::Graceful,
+            Mode::Quick => DrainMode::Quick,
+            Mode::Fast => DrainMode::Fast,
+        },
+        then: match request.then() {
+            Then::Stay => AfterDrain::Stay,
+            Then::TakeWork => AfterDrain::Resume,
+            Then::Exit => AfterDrain::Exit,
+        },
+        check: (!request.check.is_empty()).then_some(request.check),
+        reason: request.reason,
+    })
+}
+
 fn acted_of(id: String, result: Result<Reply, Refusal>) -> Acted {
     match result {
         Ok(Reply::Acted { changed }) => Acted {
@@ -248,9 +267,10 @@ pub(super) fn status_of(refusal: &Refusal) -> Status {
         | Refusal::UnknownWorker { .. }
         | Refusal::UnknownNode { .. }
         | Refusal::UnknownCategory { .. } => Status::not_found(text),
-        Refusal::WrongState { .. } | Refusal::NotNow { .. } | Refusal::Session { .. } => {
-            Status::failed_precondition(text)
-        }
+        Refusal::WrongState { .. }
+        | Refusal::NotNow { .. }
+        | Refusal::DrainCheck { .. }
+        | Refusal::Session { .. } => Status::failed_precondition(text),
         Refusal::QueueFull { .. } => Status::resource_exhausted(text),
         Refusal::Invalid { .. } => Status::invalid_argument(text),
     }

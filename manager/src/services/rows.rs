@@ -29,11 +29,7 @@ pub(super) fn job(queue: &Queue, cluster: &Cluster, job: JobId, ads: Ads) -> wir
     let proc = cluster
         .proc(job.proc)
         .expect("rows are made of procs that exist");
-    let spec = match ads {
-        Ads::With => queue.whole_spec(cluster, job.proc),
-        Ads::Without => queue.spec(cluster, job.proc),
-    };
-    let spec = spec.ok();
+    let spec = queue.shared_spec(cluster, job.proc).ok();
     let mut row = wire::Job {
         id: job.to_string(),
         owner: cluster.owner.clone(),
@@ -369,11 +365,13 @@ pub(super) fn worker(
         worker.carves.is_empty(),
     ) {
         (None, _, _) => "Offline",
-        (Some(_), true, _) => "Drained",
+        (Some(_), true, true) => "Drained",
+        (Some(_), true, false) => "Draining",
         (Some(_), false, true) => "Unclaimed",
         (Some(_), false, false) => "Claimed",
     };
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let drain = queue.drain_of(name);
     wire::Worker {
         name: name.to_string(),
         state: state.to_owned(),
@@ -394,6 +392,8 @@ pub(super) fn worker(
         },
         last_heard_ms_ago: now.mono_ms.saturating_sub(worker.heard_mono_ms),
         version: worker.version.clone(),
+        drain_mode: drain.map_or("", |drain| drain.mode.name()).to_owned(),
+        drain_reason: drain.map_or("", |drain| &drain.reason).to_owned(),
     }
 }
 

@@ -919,7 +919,7 @@ impl World {
                 WorkerEffect::ForgetSpool { claim } => {
                     self.machines[worker].spool.remove(&claim);
                 }
-                WorkerEffect::Tail { .. } => {}
+                WorkerEffect::Tail { .. } | WorkerEffect::Leave { .. } => {}
                 WorkerEffect::Close { .. } => {
                     if let Some(session) = self.machines[worker].session {
                         self.after(1, Happening::Broken { worker, session });

@@ -206,17 +206,23 @@ fn error(text: &str, expected: &'static str) -> ParseIdError {
     }
 }
 
-/// Identifiers whose stored form is their printed form.
+/// Identifiers that people read as they print, and that stand packed where nobody reads them.
 macro_rules! stored_as_text {
-    ($($type:ty),*) => {$(
+    ($($type:ty as $packed:ty),*) => {$(
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                match serializer.is_human_readable() {
+                    true => serializer.collect_str(self),
+                    false => self.packed().serialize(serializer),
+                }
             }
         }
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if !deserializer.is_human_readable() {
+                    return <$packed>::deserialize(deserializer).map(<$type>::unpacked);
+                }
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
@@ -224,7 +230,40 @@ macro_rules! stored_as_text {
     )*};
 }
 
-stored_as_text!(ClaimId, Digest, WorkerName);
+stored_as_text!(ClaimId as (u32, u64), Digest as [u8; 32]);
+
+impl ClaimId {
+    fn packed(&self) -> (u32, u64) {
+        (self.pool, self.serial)
+    }
+
+    fn unpacked((pool, serial): (u32, u64)) -> ClaimId {
+        ClaimId { pool, serial }
+    }
+}
+
+impl Digest {
+    fn packed(&self) -> [u8; 32] {
+        self.0
+    }
+
+    fn unpacked(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+}
+
+impl Serialize for WorkerName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkerName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -71,6 +71,8 @@ pub enum ToWorker {
     },
     /// The session ends; `reason` says why. The worker may come back with a new one.
     Goodbye { reason: String },
+    /// Nothing is left to run here, and nothing will come: the worker is to end. `reason` says why.
+    Leave { reason: String },
 }
 
 /// Which of a job's two logs.

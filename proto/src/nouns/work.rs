@@ -174,6 +174,7 @@ pub enum Ended {
 pub enum Exceeds {
     Memory,
     GpuMemory,
+    Disk,
 }
 
 /// Whose fault it is that a job did not start.

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use proto::nouns::{Ended, Report};
+use proto::nouns::{Ended, Report, WorkOrder};
 
 /// How far a claim has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// It was sent ahead, and the claim in front of it still has the resources.
+    Waiting,
     /// Its inputs are being fetched.
     Staging,
     /// Its process runs, or its outputs are on their way.
@@ -19,9 +21,10 @@ pub enum Phase {
     Finished,
 }
 
-/// A claim's state with its data. Staging, running and ending claims remember how they are ended.
+/// A claim's state with its data. Waiting claims keep their order; staging, running and ending claims remember how they are ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Claim {
+    Waiting(Box<WorkOrder>),
     Staging(Ending),
     Running {
         ending: Ending,
@@ -45,11 +48,20 @@ impl Ending {
         signal: 9,
         grace_ms: 0,
     };
+
+    /// As its order says.
+    pub fn of(order: &WorkOrder) -> Ending {
+        Ending {
+            signal: order.kill_signal,
+            grace_ms: order.kill_grace_ms,
+        }
+    }
 }
 
 impl Claim {
     pub fn phase(&self) -> Phase {
         match self {
+            Claim::Waiting(_) => Phase::Waiting,
             Claim::Staging(_) => Phase::Staging,
             Claim::Running { .. } => Phase::Running,
             Claim::Vacating(_) => Phase::Vacating,

@@ -2,14 +2,13 @@
 
 use proto::nouns::{ClaimId, LogStream, Report, ToManager, WorkOrder};
 
-/// Something to do. The effects of one input are carried out in the order they are given; in
-/// particular a [`Effect::Spool`] must be durable before the `Finished` behind it leaves.
+/// Something to do. The effects of one input are begun in the order they are given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Say this on the session that is open. Lost without harm if there is none any more.
     Send(ToManager),
-    /// Stage the order's inputs and run it; answered by `spawned` then `ended`, or by
-    /// `spawn_failed`.
+    /// Stage the order's inputs and run it; answered by `spawned`, perhaps `process_over`, then
+    /// `ended`, or by `spawn_failed`.
     Run {
         claim: ClaimId,
         order: Box<WorkOrder>,
@@ -22,7 +21,9 @@ pub enum Effect {
         signal: i32,
         grace_ms: u64,
     },
-    /// Write the report where a restart finds it.
+    /// Write the report where a restart finds it. It may be said before it is written: nothing
+    /// that the manager answers relies on its being there, and once it is forgotten it need not
+    /// be written at all.
     Spool { claim: ClaimId, report: Box<Report> },
     /// Remove the claim's report and everything else that is kept for it.
     ForgetSpool { claim: ClaimId },
@@ -35,6 +36,9 @@ pub enum Effect {
     },
     /// Close the session; a new one may be tried. `reason` is the manager's.
     Close { reason: String },
+    /// End the worker: the manager wants no more of it, and nothing runs. `reason` is the
+    /// manager's.
+    Leave { reason: String },
 }
 
 /// Why the core wants to be woken.

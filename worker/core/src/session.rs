@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proto::nouns::{
-    ClaimId, Ended, Fault, Now, Offer, Report, ToManager, ToWorker, WorkOrder, WorkerName,
+    ClaimId, Digest, Ended, Fault, Now, Offer, Report, ToManager, ToWorker, VacateReason,
+    WorkOrder, WorkerName,
 };
 
 use crate::claim::{Claim, Ending, report_without_process};
+use crate::turns::Turns;
 use crate::{Deadline, Effect, Phase};
 
 /// Claims a worker knows at a time, finished and unacknowledged ones among them; one more is
@@ -18,6 +20,8 @@ pub const CLAIMS_MAX: usize = 10_000;
 pub const GONE_MAX: usize = 4_096;
 /// Progress lines kept for each claim while there is no session; the oldest go first.
 pub const PROGRESS_BACKLOG_LINES_MAX: usize = 1_000;
+/// Digests of cached files that a `Hello` names.
+pub const CACHED_MAX: usize = 1_000;
 /// How long the answer to a `Hello` may take before it is said again.
 pub const HELLO_RETRY_MS: u64 = 5_000;
 /// A manager that asks for beats more often than this gets them this often.
@@ -34,7 +38,9 @@ pub struct Core {
     /// The store that the last `Welcome` came from.
     pool: Option<u32>,
     claims: BTreeMap<ClaimId, Claim>,
+    turns: Turns,
     gone: BTreeSet<ClaimId>,
+    cached: Vec<Digest>,
     stopping: bool,
 }
 
@@ -64,7 +70,9 @@ impl Core {
             session: Session::None,
             pool: None,
             claims: BTreeMap::new(),
+            turns: Turns::default(),
             gone: BTreeSet::new(),
+            cached: Vec::new(),
             stopping: false,
         }
     }
@@ -85,6 +93,13 @@ impl Core {
             self.claims.insert(claim, Claim::Finished(report));
         }
         effects
+    }
+
+    /// What the worker's cache holds, the largest first: for the next `Hello`, which names no more
+    /// than [`CACHED_MAX`].
+    pub fn caches(&mut self, mut digests: Vec<Digest>) {
+        digests.truncate(CACHED_MAX);
+        self.cached = digests;
     }
 
     /// A new session: everything is said that the manager may have missed or lost.
@@ -120,9 +135,13 @@ impl Core {
             ToWorker::Activate {
                 claim,
                 order,
-                behind: _,
-            } => self.activate(now, claim, order, &mut effects),
-            ToWorker::Vacate { claim, .. } => self.vacate(now, claim, &mut effects),
+                behind,
+            } => self.activate(now, claim, order, behind, &mut effects),
+            ToWorker::Vacate {
+                claim,
+                reason,
+                grace_ms,
+            } => self.vacate(now, claim, reason, grace_ms, &mut effects),
             ToWorker::Forget { claim } => self.forget(claim, &mut effects),
             ToWorker::Tail {
                 request,
@@ -141,6 +160,7 @@ impl Core {
                 self.session = Session::None;
                 effects.push(Effect::Close { reason });
             }
+            ToWorker::Leave { reason } => effects.push(Effect::Leave { reason }),
         }
         effects
     }
@@ -167,12 +187,17 @@ impl Core {
             memory_mib: 0,
             disk_kib: 0,
             gpus: Vec::new(),
+            resources: BTreeMap::new(),
             ..self.offer.clone()
         };
         effects.extend(self.advertise(now, nothing));
-        let claims: Vec<ClaimId> = self.claims.keys().copied().collect();
+        // Those that wait go first, or they would take the places of those that end.
+        let waits = |state: &Claim| state.phase() == Phase::Waiting;
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            self.claims.iter().partition(|(_, state)| waits(state));
+        let claims: Vec<ClaimId> = waiting.iter().chain(&others).map(|(id, _)| **id).collect();
         for claim in claims {
-            self.vacate(now, claim, &mut effects);
+            self.vacate(now, claim, VacateReason::Drained, None, &mut effects);
         }
         effects
     }
@@ -225,8 +250,16 @@ impl Core {
             // The wish to end it came before there was anything to end.
             Claim::Vacating(ending) => effects.push(kill(claim, *ending)),
             Claim::Doomed => effects.push(kill(claim, Ending::KILL)),
-            Claim::Running { .. } | Claim::Finished(_) => {}
+            Claim::Waiting(_) | Claim::Running { .. } | Claim::Finished(_) => {}
         }
+        effects
+    }
+
+    /// The claim's process is over; its outputs may still be on their way. Whoever waits behind it
+    /// starts. A shell that does not say so has them start at `ended`.
+    pub fn process_over(&mut self, _now: Now, claim: ClaimId) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.start_next(claim, &mut effects);
         effects
     }
 
@@ -255,24 +288,32 @@ impl Core {
                 unsaid.drain(..excess);
                 Vec::new()
             }
-            Some(Claim::Staging(_) | Claim::Vacating(_) | Claim::Doomed | Claim::Finished(_))
+            Some(
+                Claim::Waiting(_)
+                | Claim::Staging(_)
+                | Claim::Vacating(_)
+                | Claim::Doomed
+                | Claim::Finished(_),
+            )
             | None => Vec::new(),
         }
     }
 
     /// The claim's process is over and its outputs are where the manager can have them.
-    pub fn ended(&mut self, _now: Now, claim: ClaimId, mut report: Report) -> Vec<Effect> {
+    pub fn ended(&mut self, now: Now, claim: ClaimId, mut report: Report) -> Vec<Effect> {
+        let mut effects = self.process_over(now, claim);
         match self.claims.get(&claim).map(Claim::phase) {
             None | Some(Phase::Doomed) => {
                 self.drop_claim(claim);
-                return vec![Effect::ForgetSpool { claim }];
+                effects.push(Effect::ForgetSpool { claim });
+                return effects;
             }
-            Some(Phase::Finished) => return Vec::new(),
+            // What waits has no process that could end.
+            Some(Phase::Finished | Phase::Waiting) => return effects,
             Some(Phase::Vacating) => report.ended = Ended::Vacated,
             Some(Phase::Staging | Phase::Running) => {}
         }
         let report = Box::new(report);
-        let mut effects = Vec::new();
         if let Some(Claim::Running { unsaid, .. }) = self.claims.get_mut(&claim)
             && !unsaid.is_empty()
         {
@@ -307,6 +348,11 @@ impl Core {
         self.claims
             .iter()
             .map(|(claim, state)| (*claim, state.phase()))
+    }
+
+    /// Whether a claim waits behind another, so that something starts here without the manager.
+    pub fn has_waiting(&self) -> bool {
+        self.turns.has_waiting()
     }
 
     /// Whether nothing runs and nothing is left to be acknowledged.
@@ -365,6 +411,7 @@ impl Core {
         now: Now,
         claim: ClaimId,
         order: Box<WorkOrder>,
+        behind: Option<ClaimId>,
         effects: &mut Vec<Effect>,
     ) {
         let foreign = self.pool.is_some_and(|pool| pool != claim.pool);
@@ -388,25 +435,71 @@ impl Core {
             self.answer_unknown(now, claim, ended, effects);
             return;
         }
-        let ending = Ending {
-            signal: order.kill_signal,
-            grace_ms: order.kill_grace_ms,
-        };
+        match behind.filter(|front| self.turns.is_taken(*front)) {
+            Some(behind) => {
+                self.turns.wait(claim, behind);
+                self.claims.insert(claim, Claim::Waiting(order));
+            }
+            None => self.start(claim, order, effects),
+        }
+    }
+
+    fn start(&mut self, claim: ClaimId, order: Box<WorkOrder>, effects: &mut Vec<Effect>) {
+        self.turns.take(claim);
+        let ending = Ending::of(&order);
         self.claims.insert(claim, Claim::Staging(ending));
         effects.push(Effect::Run { claim, order });
     }
 
-    fn vacate(&mut self, now: Now, claim: ClaimId, effects: &mut Vec<Effect>) {
+    /// The claim holds nothing any more: the first that waits behind it starts, and the others now
+    /// wait behind that one.
+    fn start_next(&mut self, claim: ClaimId, effects: &mut Vec<Effect>) {
+        let Some(next) = self.turns.leave(claim) else {
+            return;
+        };
+        let waiting = self.claims.remove(&next);
+        let Some(Claim::Waiting(order)) = waiting else {
+            unreachable!("whoever waits for a turn is in the phase Waiting");
+        };
+        self.start(next, order, effects);
+    }
+
+    fn vacate(
+        &mut self,
+        now: Now,
+        claim: ClaimId,
+        reason: VacateReason,
+        grace_ms: Option<u64>,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(state) = self.claims.get_mut(&claim) else {
             // Nothing runs here under that name, and nothing will: the slot is free.
             self.answer_unknown(now, claim, Ended::Vacated, effects);
             return;
         };
+        let within = |ending: Ending| Ending {
+            grace_ms: grace_ms.unwrap_or(ending.grace_ms),
+            ..ending
+        };
         match state {
+            // It never began, so there is nothing to keep of it.
+            Claim::Waiting(_) => {
+                self.turns.give_up(claim);
+                self.answer_unknown(now, claim, Ended::Vacated, effects);
+            }
+            // Too late to be called back: it has begun, and what it did would be lost.
+            Claim::Running { .. } if reason == VacateReason::CalledBack => {
+                self.say(effects, ToManager::Started { claim });
+            }
             Claim::Staging(ending) | Claim::Running { ending, .. } => {
-                let ending = *ending;
+                let ending = within(*ending);
                 *state = Claim::Vacating(ending);
                 effects.push(kill(claim, ending));
+            }
+            // Said again it changes nothing, unless there is more of a hurry now.
+            Claim::Vacating(ending) if within(*ending).grace_ms < ending.grace_ms => {
+                *ending = within(*ending);
+                effects.push(kill(claim, *ending));
             }
             Claim::Vacating(_) | Claim::Doomed => {}
             Claim::Finished(report) => {
@@ -421,6 +514,10 @@ impl Core {
             Some(state @ (Claim::Staging(_) | Claim::Running { .. } | Claim::Vacating(_))) => {
                 *state = Claim::Doomed;
                 effects.push(kill(claim, Ending::KILL));
+            }
+            Some(Claim::Waiting(_)) => {
+                self.turns.give_up(claim);
+                self.drop_claim(claim);
             }
             Some(Claim::Doomed) => {}
             Some(Claim::Finished(_)) => {
@@ -474,7 +571,7 @@ impl Core {
             version: self.version.clone(),
             offer: self.offer.clone(),
             claims: self.spoken_of(),
-            cached: Vec::new(),
+            cached: self.cached.clone(),
         }));
     }
 

@@ -8,7 +8,7 @@ use proto::nouns::{
     ClaimId, Ended, JobId, Now, Offer, Outputs, Program, Report, ToManager, ToWorker, VacateReason,
     WorkOrder,
 };
-use worker_core::{Core, Effect};
+use worker_core::{Core, Effect, Phase};
 
 const POOL: u32 = 9;
 const SEEDS: u64 = 300;
@@ -47,6 +47,14 @@ struct World {
     processes: BTreeSet<ClaimId>,
     staging: BTreeSet<ClaimId>,
     started: BTreeMap<ClaimId, u32>,
+    /// Processes that are over, while outputs are on their way.
+    delivering: BTreeSet<ClaimId>,
+    /// Whom the manager sends a claim ahead behind, and whom the worker has it wait behind.
+    behind: BTreeMap<ClaimId, ClaimId>,
+    told: BTreeMap<ClaimId, ClaimId>,
+    /// Answered as never begun: must not be run any more in this life.
+    never: BTreeSet<ClaimId>,
+    waited: u32,
     up: Vec<ToManager>,
     down: Vec<ToWorker>,
     /// The manager's durable state: claims that are wanted, wanted ended, and their results.
@@ -117,6 +125,11 @@ impl World {
             processes: BTreeSet::new(),
             staging: BTreeSet::new(),
             started: BTreeMap::new(),
+            delivering: BTreeSet::new(),
+            behind: BTreeMap::new(),
+            told: BTreeMap::new(),
+            never: BTreeSet::new(),
+            waited: 0,
             up: Vec::new(),
             down: Vec::new(),
             wanted: BTreeMap::new(),
@@ -134,15 +147,25 @@ impl World {
                     {
                         assert_eq!(spooled, &**report, "seed {}: said otherwise", self.seed);
                     }
+                    if let ToManager::Finished { claim, report } = &message
+                        && report.ended == Ended::Vacated
+                        && !self.spool.contains_key(claim)
+                    {
+                        self.never.insert(*claim);
+                    }
                     self.up.push(message);
                 }
                 Effect::Run { claim, .. } => {
+                    let seed = self.seed;
+                    assert!(!self.never.contains(&claim), "seed {seed}: {claim} ran");
+                    self.assert_alone(claim);
                     let times = self.started.entry(claim).or_default();
                     *times += 1;
                     self.staging.insert(claim);
                 }
                 Effect::Kill { claim, .. } => {
-                    if self.processes.remove(&claim) || self.staging.remove(&claim) {
+                    let delivering = self.delivering.remove(&claim);
+                    if self.processes.remove(&claim) || self.staging.remove(&claim) || delivering {
                         let effects = self.core.ended(self.now, claim, report(Ended::Signaled(9)));
                         self.carry_out(effects);
                     }
@@ -153,8 +176,22 @@ impl World {
                 Effect::ForgetSpool { claim } => {
                     self.spool.remove(&claim);
                 }
-                Effect::Tail { .. } | Effect::Close { .. } => {}
+                Effect::Tail { .. } | Effect::Close { .. } | Effect::Leave { .. } => {}
             }
+        }
+    }
+
+    /// Nobody in front of the claim, and nobody behind it, has the resources that it gets now.
+    fn assert_alone(&self, claim: ClaimId) {
+        let has = |claim: &ClaimId| self.processes.contains(claim) || self.staging.contains(claim);
+        let mut front = claim;
+        while let Some(next) = self.told.get(&front) {
+            front = *next;
+            assert!(!has(&front), "seed {}: {claim} beside {front}", self.seed);
+        }
+        for (other, front) in &self.told {
+            let beside = *front == claim && has(other);
+            assert!(!beside, "seed {}: {claim} beside {other}", self.seed);
         }
     }
 
@@ -194,16 +231,41 @@ impl World {
             if !run {
                 self.down.push(ToWorker::Vacate {
                     claim,
-                    reason: VacateReason::Removed,
+                    reason: match claim.serial % 3 {
+                        0 => VacateReason::CalledBack,
+                        _ => VacateReason::Removed,
+                    },
                     grace_ms: None,
                 });
             } else if !known.contains(&claim) {
                 self.down.push(ToWorker::Activate {
                     claim,
                     order: order(),
-                    behind: None,
+                    behind: self.behind.get(&claim).copied(),
                 });
             }
+        }
+    }
+
+    /// The worker hears of a claim sent ahead: does it have to wait?
+    fn note_front(&mut self, message: &ToWorker) {
+        let ToWorker::Activate {
+            claim,
+            behind: Some(front),
+            ..
+        } = message
+        else {
+            return;
+        };
+        let phase = |id: &ClaimId| {
+            let found = self.core.claims().find(|(other, _)| other == id);
+            found.map(|(_, phase)| phase)
+        };
+        let busy = phase(front).is_some_and(|phase| phase != Phase::Finished);
+        let is_new = phase(claim).is_none() && !self.told.contains_key(claim);
+        if is_new && busy && !self.delivering.contains(front) {
+            self.told.insert(*claim, *front);
+            self.waited += 1;
         }
     }
 
@@ -224,6 +286,7 @@ impl World {
                     if self.lossy && self.rng.below(4) == 0 {
                         self.down.push(message.clone());
                     }
+                    self.note_front(&message);
                     let effects = self.core.message(now, message);
                     self.carry_out(effects);
                 }
@@ -236,7 +299,15 @@ impl World {
                 }
             }
             5 => {
-                if let Some(claim) = self.processes.pop_last() {
+                if let Some(claim) = self.delivering.pop_first() {
+                    let effects = self.core.ended(now, claim, report(Ended::Exited(0)));
+                    self.carry_out(effects);
+                } else if let Some(claim) = self.processes.pop_last() {
+                    if self.rng.below(2) == 0 {
+                        self.delivering.insert(claim);
+                        let effects = self.core.process_over(now, claim);
+                        return self.carry_out(effects);
+                    }
                     let effects = self.core.ended(now, claim, report(Ended::Exited(0)));
                     self.carry_out(effects);
                 }
@@ -250,11 +321,16 @@ impl World {
                 let serial = self.rng.below(CLAIMS);
                 let claim = ClaimId { pool: POOL, serial };
                 if !self.started.contains_key(&claim) && !self.results.contains_key(&claim) {
+                    let fronts: Vec<ClaimId> = self.wanted.range(..claim).map(|it| *it.0).collect();
+                    if !fronts.is_empty() && self.rng.below(2) == 0 {
+                        let at = self.rng.below(fronts.len() as u64) as usize;
+                        self.behind.entry(claim).or_insert(fronts[at]);
+                    }
                     self.wanted.entry(claim).or_insert(true);
                     self.down.push(ToWorker::Activate {
                         claim,
                         order: order(),
-                        behind: None,
+                        behind: self.behind.get(&claim).copied(),
                     });
                 }
             }
@@ -297,6 +373,9 @@ impl World {
         self.core = new_core(self.boots);
         self.processes.clear();
         self.staging.clear();
+        self.delivering.clear();
+        self.told.clear();
+        self.never.clear();
         let spooled = self
             .spool
             .iter()
@@ -308,7 +387,7 @@ impl World {
 
 #[test]
 fn every_claim_has_one_result_in_the_end() {
-    let mut results = 0;
+    let (mut results, mut waited) = (0, 0);
     for seed in 0..SEEDS {
         let mut world = World::new(seed);
         for _ in 0..STEPS {
@@ -339,9 +418,14 @@ fn every_claim_has_one_result_in_the_end() {
             );
         }
         results += world.results.len();
+        waited += world.waited;
     }
     assert!(
         results > SEEDS as usize * 3,
         "the net carried too little: {results}"
+    );
+    assert!(
+        waited > SEEDS as u32 / 2,
+        "too few were sent ahead: {waited}"
     );
 }

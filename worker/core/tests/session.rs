@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use proto::nouns::{
-    ClaimId, Ended, Fault, JobId, LogStream, Now, Offer, Outputs, Program, Report, ToManager,
-    ToWorker, VacateReason, WorkOrder,
+    ClaimId, Digest, Ended, Fault, JobId, LogStream, Now, Offer, Outputs, Program, Report,
+    ToManager, ToWorker, VacateReason, WorkOrder,
 };
-use worker_core::{Core, Effect, HELLO_RETRY_MS, PROGRESS_BACKLOG_LINES_MAX};
+use worker_core::{CACHED_MAX, Core, Effect, HELLO_RETRY_MS, PROGRESS_BACKLOG_LINES_MAX};
 
 const POOL: u32 = 1;
 const BEAT_MS: u64 = 1_000;
@@ -57,6 +57,14 @@ fn report(ended: Ended) -> Report {
     }
 }
 
+fn vacate(serial: u64, reason: VacateReason, grace_ms: Option<u64>) -> ToWorker {
+    ToWorker::Vacate {
+        claim: claim(serial),
+        reason,
+        grace_ms,
+    }
+}
+
 /// One input, in the script's words.
 #[derive(Clone, Debug)]
 enum Do {
@@ -64,13 +72,20 @@ enum Do {
     Disconnect,
     Welcome(u32),
     Activate(u64),
+    /// The first behind the second.
+    Ahead(u64, u64),
     Vacate(u64),
+    CallBack(u64),
+    /// Within this many milliseconds.
+    Preempt(u64, u64),
     Forget(u64),
     Tail(u64),
     Goodbye,
+    Leave,
     Spawned(u64),
     SpawnFailed(u64),
     Progress(u64, &'static str),
+    Over(u64),
     Exit(u64, i32),
     Stop,
     /// Lets this many milliseconds pass.
@@ -117,16 +132,20 @@ impl World {
                 };
                 core.message(now, message)
             }
-            Do::Vacate(serial) => {
-                let reason = VacateReason::Held;
-                core.message(
-                    now,
-                    ToWorker::Vacate {
-                        claim: claim(serial),
-                        reason,
-                        grace_ms: None,
-                    },
-                )
+            Do::Ahead(serial, behind) => {
+                let message = ToWorker::Activate {
+                    claim: claim(serial),
+                    order: order(),
+                    behind: Some(claim(behind)),
+                };
+                core.message(now, message)
+            }
+            Do::Vacate(serial) => core.message(now, vacate(serial, VacateReason::Held, None)),
+            Do::CallBack(serial) => {
+                core.message(now, vacate(serial, VacateReason::CalledBack, None))
+            }
+            Do::Preempt(serial, ms) => {
+                core.message(now, vacate(serial, VacateReason::Preempted, Some(ms)))
             }
             Do::Forget(serial) => core.message(
                 now,
@@ -152,11 +171,18 @@ impl World {
                     reason: "bye".to_owned(),
                 },
             ),
+            Do::Leave => core.message(
+                now,
+                ToWorker::Leave {
+                    reason: "drained".to_owned(),
+                },
+            ),
             Do::Spawned(serial) => core.spawned(now, claim(serial)),
             Do::SpawnFailed(serial) => {
                 core.spawn_failed(now, claim(serial), Fault::Job, "no such program".to_owned())
             }
             Do::Progress(serial, line) => core.progress(now, claim(serial), vec![line.to_owned()]),
+            Do::Over(serial) => core.process_over(now, claim(serial)),
             Do::Exit(serial, code) => core.ended(now, claim(serial), report(Ended::Exited(code))),
             Do::Stop => core.stop(now),
             Do::Pass(ms) => {
@@ -232,6 +258,7 @@ fn effect_text(effect: &Effect) -> String {
             format!("tail {request} {} {offset}", claim.serial)
         }
         Effect::Close { reason } => format!("close {reason}"),
+        Effect::Leave { reason } => format!("leave {reason}"),
     }
 }
 
@@ -310,6 +337,7 @@ fn jobs_go_on_without_a_session() {
             ),
             (Do::Welcome(POOL), &["progress 2 a+b"]),
             (Do::Welcome(POOL), &[]),
+            (Do::Leave, &["leave drained"]),
             (Do::Goodbye, &["close bye"]),
             (Do::Welcome(POOL), &[]),
             (Do::Pass(BEAT_MS), &[]),
@@ -401,6 +429,184 @@ fn claims_end_when_asked() {
             (Do::Exit(1, 143), &["spool 1 vacated", "finished 1 vacated"]),
         ],
     );
+}
+
+#[test]
+fn who_is_in_a_hurry_waits_less() {
+    check(
+        "the grace of a vacate wins over the order's",
+        &[
+            (Do::Connect, &["hello []"]),
+            (Do::Welcome(POOL), &[]),
+            (Do::Activate(1), &["run 1"]),
+            (Do::Spawned(1), &["started 1"]),
+            (Do::Preempt(1, 9_000), &["kill 1 15 9000"]),
+            (Do::Preempt(1, 9_000), &[]),
+            (Do::Preempt(1, 10_000), &[]),
+            (Do::Preempt(1, 0), &["kill 1 15 0"]),
+            (Do::Vacate(1), &[]),
+        ],
+    );
+}
+
+#[test]
+fn claims_wait_behind_others() {
+    let open = [
+        (Do::Connect, &["hello []"] as &[&str]),
+        (Do::Welcome(POOL), &[]),
+        (Do::Activate(1), &["run 1"]),
+        (Do::Spawned(1), &["started 1"]),
+        (Do::Ahead(2, 1), &[]),
+        (Do::Ahead(3, 2), &[]),
+    ];
+    let then = |name: &str, rest: &[(Do, &[&str])]| {
+        let mut script = open.to_vec();
+        script.extend(rest.iter().cloned());
+        check(name, &script);
+    };
+    then(
+        "one after the other, each once",
+        &[
+            (Do::Ahead(2, 1), &[]),
+            (Do::Pass(BEAT_MS), &["beat [1,2,3]"]),
+            (Do::Over(1), &["run 2"]),
+            (Do::Over(1), &[]),
+            (Do::Spawned(2), &["started 2"]),
+            (Do::Exit(1, 0), &["spool 1 exit 0", "finished 1 exit 0"]),
+            (Do::Exit(1, 0), &[]),
+            (
+                Do::Exit(2, 0),
+                &["run 3", "spool 2 exit 0", "finished 2 exit 0"],
+            ),
+            // Who is over, or was never known, is waited for by nobody.
+            (Do::Ahead(4, 1), &["run 4"]),
+            (Do::Ahead(5, 2), &["run 5"]),
+            (Do::Ahead(6, 99), &["run 6"]),
+            (Do::Ahead(7, 7), &["run 7"]),
+        ],
+    );
+    then(
+        "the claim in front does not start",
+        &[
+            (Do::Activate(5), &["run 5"]),
+            (Do::Ahead(6, 5), &[]),
+            (
+                Do::SpawnFailed(5),
+                &[
+                    "run 6",
+                    "spool 5 job fault: no such program",
+                    "finished 5 job fault: no such program",
+                ],
+            ),
+        ],
+    );
+    then(
+        "called back, before and after",
+        &[
+            (Do::CallBack(2), &["finished 2 vacated"]),
+            (Do::Ahead(2, 1), &[]),
+            // Who was behind it waits on for the same resources.
+            (Do::Over(1), &["run 3"]),
+            (Do::Exit(1, 0), &["spool 1 exit 0", "finished 1 exit 0"]),
+            (Do::CallBack(2), &["finished 2 vacated"]),
+            (Do::Spawned(3), &["started 3"]),
+            (Do::CallBack(3), &["started 3"]),
+            (Do::Exit(3, 0), &["spool 3 exit 0", "finished 3 exit 0"]),
+            (Do::CallBack(3), &["finished 3 exit 0"]),
+        ],
+    );
+    then(
+        "called back while it is staged",
+        &[
+            (Do::Over(1), &["run 2"]),
+            (Do::CallBack(2), &["kill 2 15 700"]),
+            (
+                Do::Exit(2, 0),
+                &["run 3", "spool 2 vacated", "finished 2 vacated"],
+            ),
+        ],
+    );
+    then(
+        "the claim in front is taken back",
+        &[
+            (Do::Vacate(1), &["kill 1 15 700"]),
+            (Do::Forget(2), &[]),
+            (Do::Pass(BEAT_MS), &["beat [1,3]"]),
+            (
+                Do::Exit(1, 143),
+                &["run 3", "spool 1 vacated", "finished 1 vacated"],
+            ),
+            (Do::Ahead(2, 1), &[]),
+        ],
+    );
+    then(
+        "the claim in front is forgotten",
+        &[
+            (Do::Forget(1), &["kill 1 9 0"]),
+            (Do::Pass(BEAT_MS), &["beat [2,3]"]),
+            (Do::Exit(1, 9), &["run 2", "drop 1"]),
+        ],
+    );
+    then(
+        "two behind one stand in line",
+        &[
+            (Do::Ahead(4, 1), &[]),
+            (Do::Over(1), &["run 2"]),
+            (
+                Do::Exit(2, 0),
+                &["run 3", "spool 2 exit 0", "finished 2 exit 0"],
+            ),
+            (
+                Do::Exit(3, 0),
+                &["run 4", "spool 3 exit 0", "finished 3 exit 0"],
+            ),
+        ],
+    );
+    then(
+        "without a session they start all the same",
+        &[
+            (Do::Disconnect, &[]),
+            (Do::Over(1), &["run 2"]),
+            (Do::Spawned(2), &[]),
+            (Do::Exit(1, 0), &["spool 1 exit 0"]),
+            (
+                Do::Connect,
+                &["hello [1,2,3]", "started 2", "finished 1 exit 0"],
+            ),
+        ],
+    );
+    then(
+        "another store",
+        &[
+            (Do::Connect, &["hello [1,2,3]", "started 1"]),
+            (Do::Welcome(POOL + 1), &["kill 1 9 0"]),
+            (Do::Exit(1, 0), &["drop 1"]),
+        ],
+    );
+    then(
+        "stop",
+        &[
+            (
+                Do::Stop,
+                &["finished 2 vacated", "finished 3 vacated", "kill 1 15 700"],
+            ),
+            (Do::Exit(1, 143), &["spool 1 vacated", "finished 1 vacated"]),
+        ],
+    );
+}
+
+#[test]
+fn a_hello_names_what_is_cached() {
+    let mut world = World::new();
+    let digests: Vec<Digest> = (0..=CACHED_MAX)
+        .map(|n| Digest([(n % 251) as u8; 32]))
+        .collect();
+    world.core.caches(digests.clone());
+    let effects = world.apply(Do::Connect);
+    let [Effect::Send(ToManager::Hello { cached, .. })] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*cached, digests[..CACHED_MAX]);
 }
 
 #[test]

@@ -1,11 +1,9 @@
-//! GPUs: those that NVML shows, or simulated ones from a table. One property ad each, with
-//! HTCondor's attribute names (`condor_gpu_discovery` manual page).
+//! GPUs: what is known of one, and simulated ones from a table. One property ad each, with
+//! HTCondor's attribute names (`condor_gpu_discovery` manual page). Real ones are `nvml`'s.
 
-use std::ffi::OsStr;
+use std::path::Path;
 
 use classad::ClassAd;
-use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::{Device, Nvml};
 use proto::nouns::WorkerName;
 
 use super::DiscoveryError;
@@ -18,7 +16,11 @@ pub const SIMULATED_GPUS_MAX: u64 = 64;
 pub struct GpuAd {
     /// The UUID, which is what `CUDA_VISIBLE_DEVICES` takes.
     pub id: String,
+    /// The driver's number; an instance of a divided GPU has none.
+    pub index: Option<u32>,
     pub ad: ClassAd,
+    /// Why it must not be used, if it must not.
+    pub broken: Option<String>,
 }
 
 struct Model {
@@ -111,60 +113,29 @@ fn pretend(worker: &WorkerName, model: &Model, index: usize) -> GpuAd {
     ad.insert("DriverVersion", 12.8);
     ad.insert("MaxSupportedVersion", 12_080);
     ad.insert("Simulated", true);
-    GpuAd { id, ad }
+    GpuAd {
+        id,
+        index: u32::try_from(index).ok(),
+        ad,
+        broken: None,
+    }
 }
 
-/// What the driver shows; nothing where there is none. A device that cannot be read is left out,
-/// with a warning.
-pub(super) fn real() -> Vec<GpuAd> {
-    // Containers carry the library under its versioned name alone.
-    let library = Nvml::builder()
-        .lib_path(OsStr::new("libnvidia-ml.so.1"))
-        .init();
-    let nvml = match library.or_else(|_| Nvml::init()) {
-        Ok(nvml) => nvml,
-        Err(error) => {
-            tracing::debug!("no GPUs are offered: the NVIDIA library does not answer: {error}");
-            return Vec::new();
-        }
-    };
-    let count = nvml.device_count().unwrap_or(0);
-    let mut gpus = Vec::new();
-    for index in 0..count {
-        match nvml
-            .device_by_index(index)
-            .and_then(|device| describe(&nvml, &device))
-        {
-            Ok(gpu) => gpus.push(gpu),
-            Err(error) => tracing::warn!("GPU {index} is not offered: {error}"),
+/// Has those simulated devices broken that the file names: one line each, an id or a number and
+/// perhaps the reason. None where there is no such file.
+pub(super) fn pretend_broken(gpus: &mut [GpuAd], file: &Path) {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (device, reason) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let reason = match reason.trim() {
+            "" => "simulated",
+            reason => reason,
+        };
+        let is_meant = |gpu: &&mut GpuAd| {
+            gpu.id == device || gpu.index.is_some_and(|index| index.to_string() == device)
+        };
+        for gpu in gpus.iter_mut().filter(is_meant) {
+            gpu.broken = Some(reason.to_owned());
         }
     }
-    gpus
-}
-
-fn describe(nvml: &Nvml, device: &Device<'_>) -> Result<GpuAd, NvmlError> {
-    let id = device.uuid()?;
-    let capability = device.cuda_compute_capability()?;
-    let mut ad = ClassAd::new();
-    ad.insert("Id", id.as_str());
-    ad.insert("DeviceUuid", id.as_str());
-    ad.insert("DeviceName", device.name()?);
-    ad.insert("DevicePciBusId", device.pci_info()?.bus_id);
-    ad.insert(
-        "Capability",
-        f64::from(capability.major) + f64::from(capability.minor) / 10.0,
-    );
-    ad.insert("GlobalMemoryMb", (device.memory_info()?.total >> 20) as i64);
-    let cuda = nvml.sys_cuda_driver_version()?;
-    ad.insert(
-        "DriverVersion",
-        f64::from(cuda / 1_000) + f64::from(cuda % 1_000 / 10) / 10.0,
-    );
-    ad.insert("MaxSupportedVersion", cuda);
-    ad.insert("NvidiaDriver", nvml.sys_driver_version()?);
-    // Cards without this memory protection, or with virtualization in between, refuse to say.
-    if let Ok(ecc) = device.is_ecc_enabled() {
-        ad.insert("ECCEnabled", ecc.currently_enabled);
-    }
-    Ok(GpuAd { id, ad })
 }

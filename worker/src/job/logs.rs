@@ -9,7 +9,7 @@ use proto::nouns::{Blob, LogStream};
 
 use crate::blobs::Source;
 use crate::cache::hash_file;
-use crate::state::{JobPaths, log_name};
+use crate::sandbox::{Paths, log_name};
 
 /// Longest log that is kept, bytes; the rest is cut off and the log says so.
 pub(crate) const LOG_BYTES_MAX: u64 = 1 << 30;
@@ -33,7 +33,7 @@ pub(crate) fn read_log(path: &Path, offset: u64) -> Vec<u8> {
 }
 
 /// The log of an ended job as a blob; none if it is empty or cannot be read. Blocks.
-pub(super) fn seal(paths: &JobPaths, stream: LogStream) -> Option<(Blob, Source)> {
+pub(super) fn seal(paths: &Paths, stream: LogStream) -> Option<(Blob, Source)> {
     let sealed = seal_file(&paths.log(stream), LOG_BYTES_MAX);
     let blob = sealed.unwrap_or_else(|error| {
         tracing::warn!("cannot read {}: {error}", paths.log(stream).display());

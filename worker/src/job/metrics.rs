@@ -29,7 +29,7 @@ pub(super) struct Metrics {
 }
 
 /// A reader that goes on where it was.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct MetricsReader {
     path: PathBuf,
     offset: u64,

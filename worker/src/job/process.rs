@@ -1,15 +1,17 @@
-//! Starting, ending and reaping a job's process. Starts without a step between fork and exec, so
-//! that the kernel need not copy this process's page tables for each job; waits through a
-//! descriptor, without a thread or a signal.
+//! Starting, ending and reaping a job's process. Waits through a descriptor, without a thread or a
+//! signal.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -19,7 +21,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::Failure;
 use super::environment::find_program;
-use crate::state::JobPaths;
+use crate::sandbox::Paths;
+use crate::spawn::{self, Start, Texts};
 use crate::sys::{self, Usage};
 
 /// A program that was just written may be held open for writing by a sibling that is between fork
@@ -36,8 +39,8 @@ pub(super) struct Launch {
     /// As its owner would name it.
     name: String,
     program: PathBuf,
-    arguments: Vec<String>,
-    environment: BTreeMap<String, String>,
+    arguments: Texts,
+    environment: Texts,
     dir: PathBuf,
     stdin: Option<PathBuf>,
     stdout: PathBuf,
@@ -47,33 +50,41 @@ pub(super) struct Launch {
 impl Launch {
     pub fn new(
         order: &WorkOrder,
-        paths: &JobPaths,
-        environment: BTreeMap<String, String>,
+        paths: &Paths,
+        environment: &BTreeMap<&str, Cow<'_, str>>,
         trainer: &Path,
     ) -> Result<Launch, Failure> {
-        let mut arguments = order.arguments.clone();
+        let mut verb = None;
         let (name, program) = match &order.program {
             Program::Staged(path) => (path.to_string(), paths.dir.join(path.as_str())),
             Program::Installed(name) => {
-                let path = environment
-                    .get("PATH")
-                    .map(String::as_str)
-                    .unwrap_or_default();
+                let path = environment.get("PATH").map(|path| &**path);
+                let path = path.unwrap_or_default();
                 let program = find_program(name, &paths.dir, path).ok_or_else(|| {
                     Failure::job(format!("there is no program `{name}` in PATH ({path})"))
                 })?;
                 (name.clone(), program)
             }
             Program::Trainer => {
-                arguments.insert(0, "train".to_owned());
+                verb = Some("train");
                 ("the trainer".to_owned(), trainer.to_owned())
             }
         };
+        let first = program.as_os_str().as_bytes();
+        let others = verb
+            .into_iter()
+            .chain(order.arguments.iter().map(String::as_str));
+        let arguments = std::iter::once(first).chain(others.map(str::as_bytes));
+        let arguments = Texts::of(arguments.map(|text| [text, b"", b""]));
+        let variables = environment.iter();
+        let variables =
+            Texts::of(variables.map(|(name, it)| [name.as_bytes(), b"=", it.as_bytes()]));
+        let wrong = |error: io::Error| cannot_start(&name, &program, &error);
         Ok(Launch {
+            arguments: arguments.map_err(wrong)?,
+            environment: variables.map_err(wrong)?,
             name,
             program,
-            arguments,
-            environment,
             dir: paths.dir.clone(),
             stdin: order
                 .stdin
@@ -88,63 +99,65 @@ impl Launch {
     /// runtime around it.
     pub fn spawn(&self) -> Result<Process, Failure> {
         let files = |error: io::Error| Failure::worker(format!("its files: {error}"));
-        let mut command = Command::new(&self.program);
-        command
-            .args(&self.arguments)
-            .env_clear()
-            .envs(&self.environment)
-            .current_dir(&self.dir)
-            .process_group(0)
-            .stdout(create_log(&self.stdout).map_err(files)?)
-            .stderr(create_log(&self.stderr).map_err(files)?);
-        match &self.stdin {
-            Some(path) => command.stdin(File::open(path).map_err(files)?),
-            None => command.stdin(Stdio::null()),
+        let stdin = match &self.stdin {
+            Some(path) => Some(File::open(path).map_err(files)?),
+            None => None,
         };
+        let stdin = match &stdin {
+            Some(file) => file.as_fd(),
+            None => nothing().map_err(files)?,
+        };
+        let stdout = open_log(&self.stdout).map_err(files)?;
+        let stderr = open_log(&self.stderr).map_err(files)?;
+        let start = Start {
+            program: &self.program,
+            arguments: &self.arguments,
+            environment: &self.environment,
+            dir: &self.dir,
+            files: [stdin, stdout.as_fd(), stderr.as_fd()],
+        };
+        let failure = |error: &io::Error| cannot_start(&self.name, &self.program, error);
         let mut tries = 0;
-        let child = loop {
-            match command.spawn() {
+        let pid = loop {
+            match spawn::spawn(&start) {
                 Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
                     tries += 1;
                     if tries == BUSY_TRIES_MAX {
-                        return Err(self.failure(&error));
+                        return Err(failure(&error));
                     }
                     std::thread::sleep(BUSY_PAUSE);
                 }
-                Err(error) => return Err(self.failure(&error)),
-                Ok(child) => break child,
+                Err(error) => return Err(failure(&error)),
+                Ok(pid) => break pid,
             }
         };
-        let pid =
-            i32::try_from(child.id()).expect("the kernel's process ids are positive integers");
         Process::watch(pid).map_err(|error| {
             let process = Abandoned { pid };
             drop(process);
             Failure::worker(format!("{} could not be watched: {error}", self.name))
         })
     }
+}
 
-    /// Says what was wrong with the program in words that its owner can act on.
-    fn failure(&self, error: &io::Error) -> Failure {
-        let name = &self.name;
-        let exists = self.program.exists();
-        match error.kind() {
-            ErrorKind::NotFound if exists => Failure::job(format!(
-                "`{name}` cannot be started: the interpreter that it asks for is not there"
-            )),
-            ErrorKind::NotFound => Failure::job(format!("there is no program `{name}`")),
-            ErrorKind::PermissionDenied => Failure::job(format!("`{name}` is not executable")),
-            ErrorKind::ArgumentListTooLong => Failure::job(format!(
-                "`{name}` cannot be started: its arguments and environment are too long"
-            )),
-            ErrorKind::InvalidInput => Failure::job(format!(
-                "`{name}` cannot be started: {error} in its arguments"
-            )),
-            _ if error.raw_os_error() == Some(libc::ENOEXEC) => Failure::job(format!(
-                "`{name}` is not a program for this machine (a script must begin with `#!`)"
-            )),
-            _ => Failure::worker(format!("`{name}` cannot be started: {error}")),
-        }
+/// Says what was wrong with the program in words that its owner can act on.
+fn cannot_start(name: &str, program: &Path, error: &io::Error) -> Failure {
+    let exists = program.exists();
+    match error.kind() {
+        ErrorKind::NotFound if exists => Failure::job(format!(
+            "`{name}` cannot be started: the interpreter that it asks for is not there"
+        )),
+        ErrorKind::NotFound => Failure::job(format!("there is no program `{name}`")),
+        ErrorKind::PermissionDenied => Failure::job(format!("`{name}` is not executable")),
+        ErrorKind::ArgumentListTooLong => Failure::job(format!(
+            "`{name}` cannot be started: its arguments and environment are too long"
+        )),
+        ErrorKind::InvalidInput => Failure::job(format!(
+            "`{name}` cannot be started: {error} in its arguments"
+        )),
+        _ if error.raw_os_error() == Some(libc::ENOEXEC) => Failure::job(format!(
+            "`{name}` is not a program for this machine (a script must begin with `#!`)"
+        )),
+        _ => Failure::worker(format!("`{name}` cannot be started: {error}")),
     }
 }
 
@@ -169,6 +182,11 @@ impl Process {
             child: Abandoned { pid },
             exited,
         })
+    }
+
+    /// The process's number, and that of its group.
+    pub fn leader(&self) -> i32 {
+        self.child.pid
     }
 
     /// Returns once the process has ended, again and again.
@@ -222,13 +240,18 @@ fn ended(status: ExitStatus) -> Ended {
     }
 }
 
+/// What a job without input reads, opened once for all.
+fn nothing() -> io::Result<BorrowedFd<'static>> {
+    static NOTHING: LazyLock<io::Result<File>> = LazyLock::new(|| File::open("/dev/null"));
+    match &*NOTHING {
+        Ok(file) => Ok(file.as_fd()),
+        Err(error) => Err(error.kind().into()),
+    }
+}
+
 /// A log is only ever added to, also by a job that opens it again through `/dev/stdout`.
-fn create_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).open(path)
 }
 
 /// Makes a placed file writable by its job, and executable if it is to be.

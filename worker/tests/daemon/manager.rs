@@ -1,10 +1,11 @@
 //! A manager for one test: a real gRPC server whose every word the test says itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use proto::batch::Batched;
 use proto::nouns::{Blob, ClaimId, Digest, Report, ToManager, ToWorker, WorkOrder};
 use proto::wire;
 use proto::wire::blobs_server::{Blobs, BlobsServer};
@@ -31,11 +32,14 @@ pub struct Store {
     blobs: Mutex<BTreeMap<Digest, Vec<u8>>>,
     gets: Mutex<BTreeMap<Digest, u32>>,
     puts: Mutex<BTreeMap<Digest, u32>>,
+    /// Taken by each question about what is missing.
+    open: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// One session, the manager's side. Dropping it ends the session.
 pub struct Session {
     from_worker: Streaming<wire::WorkerMessage>,
+    heard: VecDeque<wire::WorkerMessage>,
     to_worker: mpsc::Sender<Result<wire::ManagerMessage, Status>>,
     /// Lines of progress that came while something else was waited for.
     pub progress: Vec<String>,
@@ -62,10 +66,17 @@ impl Manager {
         }
     }
 
+    /// The next session, and its first message.
+    pub async fn hello(&mut self) -> (Session, ToManager) {
+        let mut session = within(self.sessions.recv()).await.unwrap();
+        let hello = session.next().await;
+        (session, hello)
+    }
+
     /// The next session, welcomed, and the claims that its `Hello` named.
     pub async fn session(&mut self) -> (Session, Vec<ClaimId>) {
-        let mut session = within(self.sessions.recv()).await.unwrap();
-        let ToManager::Hello { claims, .. } = session.next().await else {
+        let (session, hello) = self.hello().await;
+        let ToManager::Hello { claims, .. } = hello else {
             panic!("the first message is no hello")
         };
         session
@@ -94,11 +105,13 @@ impl Session {
     }
 
     pub async fn next(&mut self) -> ToManager {
-        let message = within(self.from_worker.message()).await.unwrap();
-        message
-            .expect("the worker ended the session")
-            .try_into()
-            .unwrap()
+        while self.heard.is_empty() {
+            let message = within(self.from_worker.message()).await.unwrap();
+            let message = message.expect("the worker ended the session");
+            self.heard.extend(message.unbatch());
+        }
+        let message = self.heard.pop_front().unwrap();
+        message.try_into().unwrap()
     }
 
     /// Waits for the claim's report; beats and progress may come before it.
@@ -152,6 +165,11 @@ impl Store {
         String::from_utf8(bytes.clone()).unwrap()
     }
 
+    /// Answers no question about what is missing until this is dropped.
+    pub fn hold(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.open.clone().try_lock_owned().unwrap()
+    }
+
     pub fn gets(&self, blob: Blob) -> u32 {
         self.gets
             .lock()
@@ -201,6 +219,7 @@ impl Workers for Door {
         let from_worker = request.into_inner();
         let session = Session {
             from_worker,
+            heard: VecDeque::new(),
             to_worker,
             progress: Vec::new(),
         };
@@ -215,6 +234,7 @@ impl Workers for Door {
 #[tonic::async_trait]
 impl Blobs for Store {
     async fn missing(&self, request: Request<wire::Digests>) -> Answer<wire::Digests> {
+        let _open = self.open.lock().await;
         let blobs = self.blobs.lock().unwrap();
         let mut digests = request.into_inner().digests;
         digests.retain(|digest| !blobs.contains_key(&digest.parse().unwrap()));

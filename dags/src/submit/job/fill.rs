@@ -8,10 +8,12 @@ use super::super::environment;
 use super::super::policy::JobPolicy;
 use super::super::quoting::{join_arguments, join_old, split_arguments};
 use super::super::requirements::Host;
-use super::super::spec::{GpuNaming, JobSpec, TransferExecutable, Universe};
+use super::super::spec::{JobSpec, TransferExecutable, Universe};
 use super::super::values;
 use super::matching::{abilities, requirements_of, transfer_mode};
+use super::materialize::materialize;
 use super::policy::policy;
+use super::raise::raise;
 use super::resources::resources;
 use super::{Job, Text, kept};
 use crate::diagnostic::{Code, did_you_mean};
@@ -59,6 +61,8 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
     });
     kept(job);
     let ended = policy(job);
+    raise(job, resources.gpu_memory_mib);
+    let materialize = materialize(job);
     // The user's own attributes count more than anything that commands say.
     for (name, expr) in own {
         job.ad.insert(name.as_str(), expr);
@@ -87,9 +91,9 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
         request_memory_mib: resources.memory_mib,
         request_disk_kib: resources.disk_kib,
         request_gpus: resources.gpus,
-        request_gpu_memory_mib: None,
-        request_other: BTreeMap::new(),
-        gpu_naming: GpuNaming::Uuid,
+        request_gpu_memory_mib: resources.gpu_memory_mib,
+        request_other: resources.other,
+        gpu_naming: resources.gpu_naming,
         requirements,
         rank,
         priority: ended.priority,
@@ -98,6 +102,7 @@ pub(super) fn spec(job: &mut Job<'_, '_>, cluster: u32, proc: u32) -> JobSpec {
         lease_s: ended.lease_s,
         kill_signal: ended.kill_signal,
         policy,
+        materialize,
         hold: ended.hold,
         batch_name: ended.batch_name,
         ad: std::mem::take(&mut job.ad),
@@ -206,7 +211,7 @@ fn transfer_executable(job: &mut Job<'_, '_>, universe: Universe) -> TransferExe
     }
 }
 
-fn arguments(job: &mut Job<'_, '_>) -> Vec<String> {
+pub(super) fn arguments(job: &mut Job<'_, '_>) -> Vec<String> {
     let Some(text) = job.command(&["arguments", "args"]) else {
         return Vec::new();
     };
@@ -227,7 +232,7 @@ fn arguments(job: &mut Job<'_, '_>) -> Vec<String> {
     }
 }
 
-fn environment_of(job: &mut Job<'_, '_>) -> BTreeMap<String, String> {
+pub(super) fn environment_of(job: &mut Job<'_, '_>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     if let Some(text) = job.command(&["getenv", "get_env"]) {
         let known = job.run.table.environment().into_iter();

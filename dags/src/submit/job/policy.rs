@@ -66,6 +66,7 @@ pub(super) fn policy(job: &mut Job<'_, '_>) -> Policy {
     }
     limits(job);
     group(job);
+    restarts(job);
     said_only(job);
     let batch_name =
         string(job, &["batch_name"], "JobBatchName").map(|name| values::unquoted(&name).to_owned());
@@ -202,12 +203,28 @@ fn retries(job: &mut Job<'_, '_>) -> (u32, i32, Option<RetryUntil>) {
     (retries, code, retry_until)
 }
 
+/// `max_job_restarts` and `interruptible`, which are ours.
+fn restarts(job: &mut Job<'_, '_>) {
+    if let Some(max) = whole(job, &["max_job_restarts"], 0, i64::from(u32::MAX)) {
+        job.ad.insert("MaxJobRestarts", max);
+    }
+    if let Some(interruptible) = flag(job, &["interruptible"]) {
+        job.ad.insert("Interruptible", interruptible);
+    }
+}
+
 /// Numbers that the queue counts with. HTCondor keeps a duration that is none, and nothing comes of
 /// it.
 fn durations(job: &mut Job<'_, '_>) {
     const SECONDS: std::ops::RangeInclusive<i64> = 0..=i64::MAX;
     const CODES: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
-    let numbers: [(&'static [&'static str], _, &str, Code); 3] = [
+    let numbers: [(&'static [&'static str], _, &str, Code); 4] = [
+        (
+            &["job_max_vacate_time"],
+            SECONDS,
+            "a number of seconds",
+            Code::UnfitValue,
+        ),
         (
             &["allowed_execute_duration"],
             SECONDS,

@@ -1,11 +1,14 @@
-//! The resources of a job: amounts, GPU properties, custom resources.
+//! The resources of a job: amounts, GPU properties, parts of GPUs, custom resources.
+
+use std::collections::BTreeMap;
 
 use classad::{ClassAd, Expr, Scope, Value};
 
 use super::super::requirements::{self, Amount, Custom, Gpus};
+use super::super::spec::GpuNaming;
 use super::super::values::{self, Unit};
 use super::{Job, Text};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, did_you_mean};
 
 /// Memory that is carved for a job that asks for none, in MiB.
 const MEMORY_MIB_DEFAULT: i64 = 128;
@@ -21,6 +24,11 @@ pub(super) struct Resources {
     pub memory_mib: u64,
     pub disk_kib: u64,
     pub gpus: u32,
+    /// Of each GPU, where others may have the rest.
+    pub gpu_memory_mib: Option<u64>,
+    pub gpu_naming: GpuNaming,
+    /// Custom resources, by name in lower case.
+    pub other: BTreeMap<String, u64>,
     /// What the automatic clauses say of each.
     pub cpus_asked: Amount,
     pub memory_asked: Amount,
@@ -56,24 +64,30 @@ pub(super) fn resources(job: &mut Job<'_, '_>) -> Resources {
     // What the defaults speak of. Who knows the sizes of the files knows better.
     job.ad.insert("ImageSize", MEMORY_MIB_DEFAULT * 1024);
     job.ad.insert("DiskUsage", DISK_KIB_DEFAULT);
-    let gpus = count(job, &["request_gpus", "request_gpu"], "RequestGPUs", 0);
+    let mut gpus = count(job, &["request_gpus", "request_gpu"], "RequestGPUs", 0);
+    let gpu_memory_mib = gpu_memory(job, &mut gpus);
     let is_asked = !matches!(gpus.clause, Amount::Unsaid | Amount::Undefined);
-    let described = is_asked && gpu_properties(job);
-    let gpus_asked = match (gpus.clause, described) {
-        (Amount::Some, true) => Gpus::Described,
-        (Amount::Some, false) => Gpus::Counted,
-        (Amount::Nothing | Amount::Unsaid | Amount::Undefined, _) => Gpus::None,
+    let described = is_asked && gpu_properties(job, gpu_memory_mib);
+    let gpus_asked = match (gpus.clause, described, gpu_memory_mib) {
+        (Amount::Some, true, Some(_)) => Gpus::Shared,
+        (Amount::Some, true, None) => Gpus::Described,
+        (Amount::Some, false, _) => Gpus::Counted,
+        (Amount::Nothing | Amount::Unsaid | Amount::Undefined, _, _) => Gpus::None,
     };
     let queues = |clause: Amount| match clause {
         Amount::Unsaid => Amount::Some,
         Amount::Undefined | Amount::Some | Amount::Nothing => clause,
     };
-    let custom = custom(job);
+    let (custom, other) = custom(job);
+    let gpu_naming = gpu_naming(job);
     Resources {
         cpus: cpus.amount.unwrap_or(1),
         memory_mib: memory.amount.unwrap_or(MEMORY_MIB_DEFAULT.unsigned_abs()),
         disk_kib: disk.amount.unwrap_or(DISK_KIB_DEFAULT.unsigned_abs()),
         gpus: gpus.amount.unwrap_or(0),
+        gpu_memory_mib,
+        gpu_naming,
+        other,
         cpus_asked: cpus.clause,
         memory_asked: queues(memory.clause),
         disk_asked: queues(disk.clause),
@@ -82,8 +96,52 @@ pub(super) fn resources(job: &mut Job<'_, '_>) -> Resources {
     }
 }
 
+/// `request_gpu_memory`: a part of each GPU, of one where nothing is said of their number.
+fn gpu_memory(job: &mut Job<'_, '_>, gpus: &mut Asked<u32>) -> Option<u64> {
+    const NAMES: &[&str] = &["request_gpu_memory"];
+    let mib = amount(job, NAMES, "RequestGPUMemory", Unit::Mib).amount?;
+    let text = job.command(NAMES)?;
+    let wrong = match (mib, &gpus.clause) {
+        (0, _) => Some("`request_gpu_memory` is 0; without it, the GPUs are the job's own"),
+        (_, Amount::Nothing) => Some("`request_gpu_memory` needs `request_gpus` to be 1 or more"),
+        (_, Amount::Unsaid | Amount::Undefined) => {
+            job.ad.insert("RequestGPUs", 1_i64);
+            (gpus.amount, gpus.clause) = (Some(1), Amount::Some);
+            None
+        }
+        (_, Amount::Some) => None,
+    };
+    if let Some(message) = wrong {
+        job.bad(&text, Code::UnfitValue, message.to_owned());
+        return None;
+    }
+    Some(mib)
+}
+
+/// `gpu_ids`: how the job's environment names its GPUs.
+fn gpu_naming(job: &mut Job<'_, '_>) -> GpuNaming {
+    let Some(text) = job.command(&["gpu_ids"]) else {
+        return GpuNaming::Uuid;
+    };
+    let lower = text.text.to_ascii_lowercase();
+    let naming = match lower.as_str() {
+        "uuid" => GpuNaming::Uuid,
+        "index" => GpuNaming::Index,
+        other => {
+            let message = format!("`{}` is no way to name GPUs", text.text);
+            let diagnostic = job.at_value(&text, Code::UnfitValue, message);
+            let diagnostic = diagnostic.expected("`uuid` or `index`");
+            let meant = did_you_mean(other, ["uuid", "index"]);
+            job.diagnostics.push(diagnostic.suggest(meant));
+            GpuNaming::Uuid
+        }
+    };
+    job.ad.insert("GPUIds", lower);
+    naming
+}
+
 /// What each GPU must have, joined into `RequireGPUs`. Says whether there is any.
-fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
+fn gpu_properties(job: &mut Job<'_, '_>, free_mib: Option<u64>) -> bool {
     let mut clauses = Vec::new();
     let mut own = String::new();
     if let Some(text) = job.command(&["require_gpus"])
@@ -140,6 +198,11 @@ fn gpu_properties(job: &mut Job<'_, '_>) -> bool {
             }
         }
     }
+    if let Some(free_mib) = free_mib
+        && !says("FreeGlobalMemoryMb")
+    {
+        clauses.push(format!("FreeGlobalMemoryMb >= {free_mib}"));
+    }
     // Each part parsed by itself, so their conjunction does.
     let Ok(expr) = Expr::parse(&clauses.join(" && ")) else {
         return false;
@@ -167,10 +230,12 @@ fn runtime_version(text: &str) -> Option<i64> {
     }
 }
 
-/// `request_name = n` of resources that only the machines know.
-fn custom(job: &mut Job<'_, '_>) -> Vec<Custom> {
-    const KNOWN: [&str; 6] = ["cpus", "cpu", "memory", "disk", "gpus", "gpu"];
+/// `request_name = n` of resources that only the machines know: what the clauses say of them, and
+/// how much of each there is to be.
+fn custom(job: &mut Job<'_, '_>) -> (Vec<Custom>, BTreeMap<String, u64>) {
+    const KNOWN: [&str; 7] = ["cpus", "cpu", "memory", "disk", "gpus", "gpu", "gpu_memory"];
     let mut found = Vec::new();
+    let mut amounts = BTreeMap::new();
     for (name, text) in job.under("request_") {
         let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if KNOWN.iter().any(|known| known.eq_ignore_ascii_case(&name)) || text.text.is_empty() {
@@ -181,6 +246,9 @@ fn custom(job: &mut Job<'_, '_>) -> Vec<Custom> {
             job.bad(&text, Code::BadAttributeName, message);
         } else if let Some(expr) = job.expression(&text) {
             let value = literal(&expr);
+            if let Some(amount) = custom_amount(job, &name, &text, &expr) {
+                amounts.insert(name.to_ascii_lowercase(), amount);
+            }
             job.ad.insert(format!("Request{name}").as_str(), expr);
             match value {
                 Some(Value::Str(_)) => found.push(Custom::Text(name)),
@@ -189,7 +257,48 @@ fn custom(job: &mut Job<'_, '_>) -> Vec<Custom> {
             }
         }
     }
-    found
+    (found, amounts)
+}
+
+/// How much of a custom resource is carved for the job; nothing of one that is a text.
+fn custom_amount(
+    job: &mut Job<'_, '_>,
+    name: &str,
+    text: &Text<'_, '_>,
+    expr: &Expr,
+) -> Option<u64> {
+    let of_machine = !expr.references().external.is_empty();
+    match Scope::new(&job.ad).eval(expr) {
+        Value::Int(n) => u64::try_from(n).ok().filter(|n| *n > 0),
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is above 0; a part of one is all of it"
+        )]
+        Value::Real(n) if n > 0.0 && n.is_finite() => Some((n.ceil() as u64).min(i64::MAX as u64)),
+        Value::Real(n) if n <= 0.0 => None,
+        Value::Str(_) => None,
+        Value::Real(_)
+        | Value::Bool(_)
+        | Value::Undefined
+        | Value::Error
+        | Value::AbsTime { .. }
+        | Value::RelTime(_)
+        | Value::List(_)
+        | Value::Ad(_) => {
+            let (code, what) = match of_machine {
+                true => (
+                    Code::AmountOfMachine,
+                    "which cannot be told without a machine",
+                ),
+                false => (Code::UnfitValue, "not an amount"),
+            };
+            let message = format!("`request_{name}` is `{}`, {what}", text.text);
+            let diagnostic = job.at_value(text, code, message);
+            job.diagnostics.push(diagnostic.expected("a number"));
+            None
+        }
+    }
 }
 
 /// The value of an expression that is a literal.

@@ -117,13 +117,8 @@ pub(super) fn ad(job: &mut Job<'_, '_>, own: ClassAd, submission: &Submission<'_
         owner => ad.insert("Owner", owner),
     }
     ad.insert("FileSystemDomain", submission.host);
-    // Of arguments in the old quoting HTCondor keeps the name, even where they come to nothing.
-    let name = match job.is_blank("arguments") {
-        true => "Args",
-        false => "Arguments",
-    };
     if !own.contains("Args") {
-        ad.insert(name, "");
+        ad.insert(empty_arguments(job), "");
     }
     if own.contains("Env") {
         ad.remove("Environment");
@@ -140,6 +135,35 @@ pub(super) fn ad(job: &mut Job<'_, '_>, own: ClassAd, submission: &Submission<'_
     group(&mut ad, submission.owner);
     attributes(job, &mut ad);
     ad
+}
+
+/// Of arguments in the old quoting HTCondor keeps the name, even where they come to nothing.
+fn empty_arguments(job: &mut Job<'_, '_>) -> &'static str {
+    match job.is_blank("arguments") {
+        true => "Args",
+        false => "Arguments",
+    }
+}
+
+/// What [`ad`] puts into an ad beside what the light commands say, from which these were taken out
+/// and put in anew.
+pub(super) fn refit(job: &mut Job<'_, '_>, ad: &mut ClassAd, submission: &Submission<'_>) {
+    if !ad.contains("Args") && !ad.contains("Arguments") {
+        ad.insert(empty_arguments(job), "");
+    }
+    if !ad.contains("Env") && !ad.contains("Environment") {
+        ad.insert("Environment", "");
+    }
+    if let Some(log) = text_of(ad, "UserLog") {
+        let iwd = text_of(ad, "Iwd").unwrap_or_default();
+        ad.insert("UserLog", under(&iwd, &log));
+    }
+    ad.insert("QDate", submission.submitted_s);
+    ad.insert("EnteredCurrentStatus", submission.submitted_s);
+    for stream in &STREAMS[1..] {
+        one_stream(job, ad, stream);
+    }
+    attributes(job, ad);
 }
 
 /// A path as HTCondor's ad has it: nothing is taken off its front.
@@ -176,15 +200,19 @@ fn paths(job: &mut Job<'_, '_>, ad: &mut ClassAd, submission: &Submission<'_>) {
 
 fn streams(job: &mut Job<'_, '_>, ad: &mut ClassAd) {
     for stream in &STREAMS {
-        let path = job.command(stream.names).map(|text| text.text);
-        let path = path.unwrap_or_else(|| NULL.to_owned());
-        ad.insert(stream.attribute, path.as_str());
-        if path == NULL || flag(job, stream.transfer) == Some(false) {
-            ad.insert(stream.transfer_attribute, false);
-        } else {
-            let streams = flag(job, stream.stream).unwrap_or(false);
-            ad.insert(stream.stream_attribute, streams);
-        }
+        one_stream(job, ad, stream);
+    }
+}
+
+fn one_stream(job: &mut Job<'_, '_>, ad: &mut ClassAd, stream: &Stream) {
+    let path = job.command(stream.names).map(|text| text.text);
+    let path = path.unwrap_or_else(|| NULL.to_owned());
+    ad.insert(stream.attribute, path.as_str());
+    if path == NULL || flag(job, stream.transfer) == Some(false) {
+        ad.insert(stream.transfer_attribute, false);
+    } else {
+        let streams = flag(job, stream.stream).unwrap_or(false);
+        ad.insert(stream.stream_attribute, streams);
     }
 }
 

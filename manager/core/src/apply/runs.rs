@@ -6,6 +6,7 @@ use proto::nouns::{JobId, Now};
 use crate::agenda::Item;
 use crate::event::{Outcome, QueuedRun, Subdags, TrialEnd, Works};
 use crate::queue::Queue;
+use crate::raised::Raised;
 use crate::record::RecordKey;
 use crate::run::{Cut, Halt, Node, NodeState, RunState, ScriptKind, ScriptPhase};
 use crate::study::{Asking, Params, Study, Trial, TrialState};
@@ -144,6 +145,16 @@ impl Queue {
         self.run_mut(run).nodes[node as usize].holds += 1;
         self.node_changed(run, node);
         self.agenda.add(Item::Held { run, node });
+    }
+
+    /// What one of a node's jobs asks for is what the node's next attempt begins with.
+    pub(super) fn node_raised(&mut self, job: JobId, raised: Raised) {
+        let Some((run, node)) = self.clusters[&job.cluster].node() else {
+            return;
+        };
+        let record = &mut self.run_mut(run).nodes[node as usize];
+        record.raised = record.raised.or(raised);
+        self.node_changed(run, node);
     }
 
     pub(super) fn set_node(&mut self, run: u32, node: u32, state: NodeState) {

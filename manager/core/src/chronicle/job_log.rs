@@ -11,6 +11,7 @@ use super::{Before, Was};
 use crate::command::ScriptEnd;
 use crate::event::{Event, NodeEnd, Soft, Taken};
 use crate::job::{Cluster, HoldCode, Logs};
+use crate::journal::raised_to;
 use crate::queue::Queue;
 use crate::run::ScriptKind;
 use crate::user_log::{
@@ -70,7 +71,7 @@ impl Queue {
             return;
         }
         let Some(path) = self
-            .spec(cluster, 0)
+            .shared_spec(cluster, 0)
             .ok()
             .and_then(|spec| log_path(&cluster.dir, &spec))
         else {
@@ -125,7 +126,7 @@ impl Queue {
         job: JobId,
         moment: Moment<'_>,
     ) -> Option<(String, String)> {
-        let spec = self.spec(cluster, job.proc).ok()?;
+        let spec = self.shared_spec(cluster, job.proc).ok()?;
         let path = log_path(&cluster.dir, &spec)?;
         let proc = match moment.is_of_cluster() {
             true => -1,
@@ -134,10 +135,41 @@ impl Queue {
         let event = self.log_event(cluster, job, &spec, moment)?;
         let header = self.header(now, job.cluster, proc);
         let mut text = user_log::write(&header, &event);
-        if let Some(attrs) = asked_attrs(&spec, moment) {
+        if let Some(attrs) = self.asked_attrs(cluster, job, &spec, moment) {
             text += &user_log::write(&header, &LogEvent::JobAdInformation { attrs });
         }
         Some((path, text))
+    }
+
+    /// What `job_ad_information_attrs` names, behind each event of a job.
+    fn asked_attrs(
+        &self,
+        cluster: &Cluster,
+        job: JobId,
+        spec: &JobSpec,
+        moment: Moment<'_>,
+    ) -> Option<ClassAd> {
+        let names = spec.ad.eval("JobAdInformationAttrs");
+        let names = names.as_str().filter(|_| !moment.is_of_cluster())?;
+        let own = match cluster.filled(job.proc) {
+            Some(filled) => filled.clone(),
+            None => self.expanded(cluster, job.proc, &mut Vec::new()).ok()?,
+        };
+        let mut attrs = ClassAd::new();
+        let number = moment.number();
+        attrs.insert("TriggerEventTypeNumber", u32::from(number));
+        let name = format!("ULOG_{}", user_log::name(number));
+        attrs.insert("TriggerEventTypeName", name);
+        let names = names
+            .split([',', ' ', '\t'])
+            .filter(|name| !name.is_empty());
+        for name in names {
+            let value = own.ad.eval(name);
+            if !value.is_undefined() {
+                attrs.insert(name, value);
+            }
+        }
+        Some(attrs)
     }
 
     fn log_event(
@@ -181,7 +213,7 @@ impl Queue {
             Moment::Held { code, reason } => LogEvent::Held(Held {
                 reason: reason.to_owned(),
                 code: code.number(),
-                subcode: 0,
+                subcode: code.subcode(),
             }),
             Moment::Released => LogEvent::Released {
                 reason: "somebody released it".to_owned(),
@@ -259,27 +291,6 @@ fn log_path(dir: &str, spec: &JobSpec) -> Option<String> {
     Some(join_path(&join_path(dir, &spec.initial_dir), log))
 }
 
-/// What `job_ad_information_attrs` names, behind each event of a job.
-fn asked_attrs(spec: &JobSpec, moment: Moment<'_>) -> Option<ClassAd> {
-    let names = spec.ad.eval("JobAdInformationAttrs");
-    let names = names.as_str().filter(|_| !moment.is_of_cluster())?;
-    let mut attrs = ClassAd::new();
-    let number = moment.number();
-    attrs.insert("TriggerEventTypeNumber", u32::from(number));
-    let name = format!("ULOG_{}", user_log::name(number));
-    attrs.insert("TriggerEventTypeName", name);
-    let names = names
-        .split([',', ' ', '\t'])
-        .filter(|name| !name.is_empty());
-    for name in names {
-        let value = spec.ad.eval(name);
-        if !value.is_undefined() {
-            attrs.insert(name, value);
-        }
-    }
-    Some(attrs)
-}
-
 fn execute(worker: &WorkerName, taken: &Taken, gpus: &[String]) -> LogEvent {
     let mut props = ClassAd::new();
     props.insert("Cpus", taken.cpus);
@@ -301,6 +312,11 @@ fn left(worker: &WorkerName, why: Evicted, spec: &JobSpec) -> LogEvent {
         Evicted::LeaseExpired => (format!("{worker} was silent for a whole lease"), 0),
         Evicted::Lost => (format!("{worker} came back without the job"), 0),
         Evicted::Vacated => (format!("{worker} stopped the job"), 0),
+        Evicted::Drained => (format!("{worker} is drained"), 0),
+        Evicted::Raised(more) => {
+            let code = HoldCode::OutOfResources(more.resource).number();
+            (format!("{worker}: {}", raised_to(&more)), code)
+        }
         Evicted::Held => {
             let reason = "the job is held".to_owned();
             (reason, HoldCode::UserRequest.number())

@@ -7,6 +7,7 @@ use super::Before;
 use crate::event::{Event, Requeue, Taken, Works};
 use crate::job::{HoldCode, Phase, Proc, ProcState};
 use crate::queue::Queue;
+use crate::raised::More;
 
 /// Jobs of a cluster up to which each is told of when the cluster is queued. Of a larger one the
 /// cluster is told of, and a job from when a worker gets it: HTCondor's way with jobs that are made
@@ -56,7 +57,10 @@ pub(super) enum Evicted {
     LeaseExpired,
     Lost,
     Vacated,
+    Drained,
     Held,
+    /// It needed more than it had.
+    Raised(More),
 }
 
 impl Moment<'_> {
@@ -175,6 +179,12 @@ fn moments_of<'a>(event: &'a Event, record: Option<&'a Proc>) -> Vec<Moment<'a>>
             Requeue::Lost { worker } => left(worker, Evicted::Lost),
             Requeue::Vacated { worker } => left(worker, Evicted::Vacated),
             Requeue::CalledBack { .. } => Vec::new(),
+            Requeue::Drained { worker } => left(worker, Evicted::Drained),
+            Requeue::Raised { worker, more } => {
+                let why = Evicted::Raised(*more);
+                let evicted = Moment::Evicted { worker, why };
+                late().into_iter().chain([evicted]).collect()
+            }
             Requeue::Fault { worker, reason } => vec![Moment::Exception { worker, reason }],
             Requeue::Retry { failure, report } => {
                 let requeued = Moment::Requeued { report, failure };

@@ -34,10 +34,7 @@ fn expire_worker(
             let cause = Requeue::LeaseExpired {
                 worker: name.clone(),
             };
-            decision.events.push(Event::JobRequeued {
-                job: carve.job,
-                cause,
-            });
+            decision.events.extend(queue.lost(carve.job, cause));
         }
         decision.events.push(Event::Soft(Soft::ClaimEnded {
             worker: name.clone(),

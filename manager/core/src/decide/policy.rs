@@ -39,6 +39,9 @@ pub(super) enum AtExit {
     Again,
 }
 
+/// What a look led to.
+type Found = (Vec<Event>, Option<Effect>);
+
 /// What an expression says of a job.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
@@ -56,7 +59,7 @@ impl Queue {
         (cluster, proc): (&Cluster, &Proc),
         report: &Report,
     ) -> AtExit {
-        let Ok(spec) = self.whole_spec(cluster, job.proc) else {
+        let Ok(spec) = self.shared_spec(cluster, job.proc) else {
             return AtExit::Leave;
         };
         let mut ad = self.job_ad(cluster, job, &spec);
@@ -141,7 +144,9 @@ impl Queue {
             let touched = |at| cluster.procs.range(at..).next().map(|(proc, _)| *proc);
             while let Some(proc) = match is_quiet {
                 true => touched(at),
-                false => (at < cluster.count).then_some(at),
+                // Those that are no jobs yet have no policy.
+                false if at < cluster.count.min(cluster.window_end()) => Some(at),
+                false => touched(at),
             } {
                 let job = JobId { cluster: id, proc };
                 if evaluated >= EVALUATED_MAX || passed >= PASSED_MAX {
@@ -180,19 +185,13 @@ impl Queue {
 
     /// What the periodic policies say of one job: hold, then release, then remove, then vacate; the
     /// first that has something to say counts.
-    fn look(
-        &self,
-        now: Now,
-        cluster: &Cluster,
-        job: JobId,
-        look: Look,
-    ) -> Option<(Event, Option<Effect>)> {
+    fn look(&self, now: Now, cluster: &Cluster, job: JobId, look: Look) -> Option<Found> {
         let proc = cluster.proc(job.proc)?;
-        if !can_change(&proc.state) {
+        if !can_change(&proc.state) || !cluster.is_materialized(job.proc) {
             return None;
         }
         // What does not expand is found when it is to run.
-        let spec = self.whole_spec(cluster, job.proc).ok()?;
+        let spec = self.shared_spec(cluster, job.proc).ok()?;
         let ad = self.job_ad(cluster, job, &spec);
         let judge = Judge::new(now, &ad);
         match &proc.state {
@@ -201,11 +200,11 @@ impl Queue {
                 if let Some(hold) = judge.of_open(&spec) {
                     let PolicyHold { code, reason } = hold;
                     let effect = self.ask_to_stop(job, VacateReason::Held);
-                    return Some((Event::JobHeld { job, code, reason }, effect));
+                    return Some((vec![Event::JobHeld { job, code, reason }], effect));
                 }
                 if let Some(reason) = judge.removal(&spec) {
                     let effect = self.ask_to_stop(job, VacateReason::Removed);
-                    return Some((Event::JobRemoved { job, reason }, effect));
+                    return Some((vec![Event::JobRemoved { job, reason }], effect));
                 }
                 let ProcState::Running { worker, .. } = &proc.state else {
                     return None;
@@ -216,7 +215,7 @@ impl Queue {
                     worker: worker.clone(),
                 };
                 let effect = self.ask_to_stop(job, VacateReason::Stale);
-                Some((Event::JobRequeued { job, cause }, effect))
+                Some((self.lost(job, cause), effect))
             }
             ProcState::Landing { .. } | ProcState::Completed { .. } | ProcState::Removed { .. } => {
                 None
@@ -301,21 +300,15 @@ impl<'a> Judge<'a> {
     }
 
     /// What a held job may expect. What somebody asked to be held stays so.
-    fn of_held(
-        &self,
-        job: JobId,
-        spec: &JobSpec,
-        code: HoldCode,
-        look: Look,
-    ) -> Option<(Event, Option<Effect>)> {
+    fn of_held(&self, job: JobId, spec: &JobSpec, code: HoldCode, look: Look) -> Option<Found> {
         let asked = matches!(code, HoldCode::UserRequest | HoldCode::SubmittedOnHold);
         let release = spec.policy.periodic_release.as_ref();
         let release = release.filter(|_| look == Look::Timer && !asked);
         if release.is_some_and(|expr| self.answer(expr) == Answer::True) {
-            return Some((Event::JobReleased { job }, None));
+            return Some((vec![Event::JobReleased { job }], None));
         }
         let reason = self.removal(spec)?;
-        Some((Event::JobRemoved { job, reason }, None))
+        Some((vec![Event::JobRemoved { job, reason }], None))
     }
 }
 
@@ -349,9 +342,9 @@ fn short_time(seconds: u64) -> String {
     format!("{days}+{hours:02}:{minutes:02}:{seconds:02}")
 }
 
-fn deeds(found: Option<(Event, Option<Effect>)>) -> Deeds {
+fn deeds(found: Option<Found>) -> Deeds {
     match found {
-        Some((event, effect)) => (vec![event], effect.into_iter().collect()),
+        Some((events, effect)) => (events, effect.into_iter().collect()),
         None => (Vec::new(), Vec::new()),
     }
 }

@@ -1,7 +1,7 @@
 //! Reports: what an attempt's result means for its job, and for the node or trial that the job
 //! works for.
 
-use proto::nouns::{Ended, Exceeds, Fault, JobId, Now, Report};
+use proto::nouns::{Ended, Fault, JobId, Now, Report};
 
 use crate::decide::Decision;
 use crate::decide::node::{NOT_SUBMITTED, REMOVED};
@@ -29,10 +29,7 @@ impl Queue {
                 let cause = Requeue::CalledBack { worker };
                 vec![Event::JobRequeued { job, cause }]
             }
-            Ended::Vacated => {
-                let cause = Requeue::Vacated { worker };
-                vec![Event::JobRequeued { job, cause }]
-            }
+            Ended::Vacated => self.lost(job, self.stopped_by(worker)),
             Ended::NotStarted {
                 fault: Fault::Worker,
                 reason,
@@ -55,8 +52,7 @@ impl Queue {
                 vec![self.unfit(job, HoldCode::FailedToCreateProcess, reason.clone())]
             }
             Ended::Exceeded { resource, used_mib } => {
-                let reason = exceeded(*resource, *used_mib);
-                vec![self.unfit(job, HoldCode::OutOfResources(*resource), reason)]
+                vec![self.exceeded(job, worker, (*resource, *used_mib))]
             }
             Ended::Exited(_) | Ended::Signaled(_) => {
                 self.verdict(now, job, (cluster, &proc), report)
@@ -72,7 +68,7 @@ impl Queue {
         (cluster, proc): (&Cluster, &Proc),
         report: Report,
     ) -> Vec<Event> {
-        let spec = match self.spec(cluster, job.proc) {
+        let spec = match self.shared_spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => return vec![self.unfit(job, HoldCode::FailedToCreateProcess, reason)],
         };
@@ -170,18 +166,6 @@ fn after_landing(job: JobId, hold: Option<PolicyHold>, failure: Option<String>) 
     match hold {
         Some(PolicyHold { code, reason }) => Event::JobHeld { job, code, reason },
         None => Event::JobCompleted { job, failure },
-    }
-}
-
-/// What a job that needs more than it has is told.
-fn exceeded(resource: Exceeds, used_mib: u64) -> String {
-    let what = match resource {
-        Exceeds::Memory => "memory",
-        Exceeds::GpuMemory => "GPU memory",
-    };
-    match used_mib {
-        0 => format!("needed more {what} than it has"),
-        used => format!("used {used} MiB of {what}, more than it has"),
     }
 }
 

@@ -546,6 +546,12 @@ impl Run {
                 self.studies.insert(node, study.clone());
             }
         }
+        // What the others came to ask for, they ask for again.
+        for (record, node) in self.nodes.iter_mut().zip(self.dag.named()) {
+            let before = old.dag.node_named(&node.name);
+            let raised = before.map(|before| old.nodes[before as usize].raised);
+            record.raised = record.raised.or(raised.unwrap_or_default());
+        }
         self.derive();
     }
 

@@ -74,6 +74,8 @@ pub(super) fn message(
         ToManager::Beat { claims } => {
             let mut decision = Decision::new(Vec::new());
             decision.effects = stale(queue, worker, session, &claims);
+            let drained = queue.ask_drained_to_end(worker, session, &claims);
+            decision.effects.extend(drained);
             decision.events = ended_stale(queue, worker, &claims);
             decision.events.push(heard(claims));
             decision
@@ -172,6 +174,7 @@ impl Hello<'_> {
             });
         }
         effects.extend(stale(queue, self.worker, self.session, &self.claims));
+        effects.extend(queue.ask_drained_to_end(self.worker, self.session, &self.claims));
         let is_stale = |claim: &ClaimId| queue.current(self.worker, *claim).is_none();
         let mut events = vec![Event::Soft(Soft::WorkerJoined {
             worker: self.worker.clone(),
@@ -193,10 +196,7 @@ impl Hello<'_> {
                 let cause = Requeue::Lost {
                     worker: worker.clone(),
                 };
-                events.push(Event::JobRequeued {
-                    job: carve.job,
-                    cause,
-                });
+                events.extend(queue.lost(carve.job, cause));
             }
             events.push(Event::Soft(Soft::ClaimEnded {
                 worker,

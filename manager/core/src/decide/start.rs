@@ -115,6 +115,7 @@ impl Queue {
             cluster: Box::new(Cluster {
                 macros,
                 dir: run.dag.nodes[node as usize].dir.clone(),
+                raised: run.nodes[node as usize].raised,
                 ..Cluster::new(cluster, run.owner.clone(), now.wall_ms, source, count)
             }),
             workspace: None,

@@ -88,14 +88,17 @@ impl Cluster {
             macros: dags::submit::Macros::new(),
             count,
             fresh_from: 0,
+            raised: crate::raised::Raised::default(),
             procs: std::collections::BTreeMap::new(),
             items: None,
             tally: Tally::default(),
             idle: std::collections::BTreeSet::new(),
             path: 0,
+            varied: false,
             placed: Placed::default(),
             logs: Logs::default(),
             watching: crate::policy::Watching::default(),
+            window: crate::materialize::Window::default(),
         }
     }
 }

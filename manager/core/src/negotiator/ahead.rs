@@ -49,6 +49,34 @@ impl Queue {
         if rivals {
             self.call_back(now, pass, step);
         }
+        if self.negotiation.market.anything_open() {
+            self.spread(now, step);
+        }
+    }
+
+    /// What waits behind another while a slot is free elsewhere is better there.
+    fn spread(&mut self, now: Now, step: &mut Step) {
+        let kinds: Vec<Kind> = self.negotiation.chains.kinds().cloned().collect();
+        let mut back = Vec::new();
+        for kind in &kinds {
+            let chain = self.negotiation.chains.longest(kind);
+            let Some(chain) = chain.filter(|chain| chain.claims.len() > 1) else {
+                continue;
+            };
+            let (worker, last) = (chain.worker.clone(), chain.claims[chain.claims.len() - 1]);
+            let Some(carve) = self.pool.carve(&worker, last) else {
+                continue;
+            };
+            let job = carve.job;
+            let Some(mut entry) = self.negotiation.autos.remove(&kind.0) else {
+                continue;
+            };
+            if self.find(now, job, &mut entry).is_some() {
+                back.push((worker, last));
+            }
+            self.negotiation.autos.insert(kind.0, entry);
+        }
+        self.ask_back(now, back, step);
     }
 
     /// The next job of a kind, behind the last claim of a chain.
@@ -69,7 +97,7 @@ impl Queue {
             return None;
         }
         let cluster = &self.clusters[&job.cluster];
-        let spec = self.whole_spec(cluster, job.proc).ok()?;
+        let spec = self.shared_spec(cluster, job.proc).ok()?;
         let ad = self.job_ad(cluster, job, &spec);
         let taken = Arc::new(Taken {
             lease_ms: self.lease_of(&spec),
@@ -126,6 +154,11 @@ impl Queue {
                 }
             }
         }
+        self.ask_back(now, back, step);
+    }
+
+    /// Asks workers not to begin these.
+    fn ask_back(&mut self, now: Now, back: Vec<(WorkerName, ClaimId)>, step: &mut Step) {
         for (worker, claim) in back {
             let Some(entry) = self.pool.workers.get(&worker) else {
                 continue;

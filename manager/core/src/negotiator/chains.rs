@@ -87,6 +87,12 @@ impl Chains {
         (*length <= depth).then(|| &self.chains[front])
     }
 
+    /// The longest chain of a kind.
+    pub fn longest(&self, kind: &Kind) -> Option<&Chain> {
+        let (_, front) = self.by_length.get(kind)?.last()?;
+        Some(&self.chains[front])
+    }
+
     /// The kinds that there are chains of.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.by_length.keys()

@@ -12,10 +12,6 @@ use crate::policy::Watching;
 const SORT_MAX: u32 = 256;
 /// Autoclusters that nobody waits in and that are remembered all the same.
 const AUTOS_IDLE_MAX: usize = 10_000;
-/// Submit commands and attributes that decide where a job runs, and who pays for it: where they
-/// cannot differ between the procs of a cluster, one proc stands for all.
-const DECIDING: [&str; 4] = ["request_", "gpus_", "retry_request_", "accounting_group"];
-
 impl Queue {
     /// Puts a cluster among the waiting, or takes it out, as its idle procs say; and among those
     /// whose policies are looked at.
@@ -48,7 +44,7 @@ impl Queue {
                 self.put_entry(id, None, entry);
             }
             Sorting::Each { below } => {
-                // A study has grown by a trial.
+                // A study has grown by a trial, or more of the procs are jobs by now.
                 if cluster.next_idle(*below).is_some() {
                     self.agenda.add(Item::Sort { cluster: id });
                 }
@@ -69,6 +65,14 @@ impl Queue {
             }
         }
         self.place(job.cluster);
+    }
+
+    /// One of its jobs asks for something of its own from now on.
+    pub(crate) fn vary(&mut self, id: u32) {
+        if let Some(cluster) = self.clusters.get_mut(&id) {
+            cluster.varied = true;
+        }
+        self.displace(id);
     }
 
     /// Takes a cluster out, to be sorted anew: what its jobs ask for has changed.
@@ -95,11 +99,6 @@ impl Queue {
             Sorting::Each { below } => below,
         };
         let Some(first) = cluster.next_idle(below) else {
-            if let Some(cluster) = self.clusters.get_mut(&id)
-                && let Sorting::Each { below } = &mut cluster.placed.sorting
-            {
-                *below = cluster.count;
-            }
             return Vec::new();
         };
         let job = JobId {
@@ -137,13 +136,14 @@ impl Queue {
     fn sort_each(&mut self, id: u32, first: u32) -> Vec<Event> {
         let mut events = Vec::new();
         let mut next = Some(first);
+        let mut below = first;
         for _ in 0..SORT_MAX {
             let Some(proc) = next else { break };
             events.extend(self.sort_job(JobId { cluster: id, proc }));
-            next = self.clusters[&id].next_idle(proc + 1);
+            below = proc + 1;
+            next = self.clusters[&id].next_idle(below);
         }
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
-        let below = next.unwrap_or(cluster.count);
         cluster.placed.sorting = Sorting::Each { below };
         if next.is_some() {
             self.agenda.add(Item::Sort { cluster: id });
@@ -171,7 +171,7 @@ impl Queue {
     /// away, because its description does not expand.
     fn sorted(&mut self, job: JobId) -> Result<(Entry, Shared, i64), Box<Event>> {
         let cluster = &self.clusters[&job.cluster];
-        let spec = match self.whole_spec(cluster, job.proc) {
+        let spec = match self.shared_spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => {
                 let event = self.unfit(job, HoldCode::FailedToCreateProcess, reason);
@@ -200,7 +200,7 @@ impl Queue {
     }
 
     /// The autocluster with a key, made if there is none.
-    fn autocluster(&mut self, key: String, ad: &ClassAd, spec: JobSpec) -> AutoId {
+    fn autocluster(&mut self, key: String, ad: &ClassAd, spec: Arc<JobSpec>) -> AutoId {
         let of = &mut self.negotiation;
         if let Some(auto) = of.by_key.get(&key) {
             return *auto;
@@ -214,7 +214,7 @@ impl Queue {
         }
         let auto = of.next_auto;
         of.next_auto = of.next_auto.wrapping_add(1);
-        let entry = Autocluster::new(&mut of.market, &of.order, ad, Arc::new(spec));
+        let entry = Autocluster::new(&mut of.market, &of.order, ad, spec);
         of.autos.insert(auto, entry);
         of.by_key.insert(key, auto);
         auto
@@ -224,14 +224,8 @@ impl Queue {
     fn may_be_alike(&self, cluster: &Cluster) -> bool {
         match cluster.source {
             Source::Study { .. } => false,
-            Source::User | Source::Node { .. } if cluster.count == 1 => true,
-            Source::User | Source::Node { .. } => {
-                let assigned = self.submit_of(cluster).assigned(&cluster.macros);
-                !assigned
-                    .iter()
-                    .any(|(name, value)| decides(name) && value.contains('$'))
-                    && cluster.row(0).is_empty()
-            }
+            Source::User | Source::Node { .. } if cluster.varied => false,
+            Source::User | Source::Node { .. } => self.differ_lightly(cluster),
         }
     }
 
@@ -309,28 +303,6 @@ impl Queue {
         let autos = &mut self.negotiation.autos;
         autos.retain(|auto, _| used.contains(auto));
     }
-}
-
-fn decides(name: &str) -> bool {
-    const WHOLE: [&str; 12] = [
-        "requirements",
-        "rank",
-        "require_gpus",
-        "concurrency_limits",
-        "concurrency_limits_expr",
-        "nice_user",
-        "priority",
-        "prio",
-        "interruptible",
-        "universe",
-        "preferences",
-        "job_prio",
-    ];
-    let name = name.to_ascii_lowercase();
-    let own = name.starts_with('+') || name.starts_with("my.");
-    own || WHOLE.contains(&name.as_str())
-        || DECIDING.iter().any(|prefix| name.starts_with(prefix))
-        || name.starts_with("request")
 }
 
 impl Cluster {
