@@ -3,6 +3,7 @@
 
 mod classad;
 mod dag;
+mod queue;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,10 @@ use proto::nouns::{JobId, Subject, WorkerName};
 
 pub use classad::{Check, Classad, Eval, Match};
 pub use dag::{Dag, Limits, Preview, Rescue};
+pub use queue::{
+    Act, Columns, History, Meant, Prio, PrioWord, Q, Qedit, QeditWord, Status, Vacate, Wait, Watch,
+    condor_spelling,
+};
 
 use crate::output::Format;
 use crate::settings::Address;
@@ -67,9 +72,9 @@ pub enum Verb {
     Run(Run),
     /// Put a DAG file or a submit description into the manager's queue
     Submit(Submit),
-    /// Show the DAG runs and jobs in the queue
+    /// Show what is in the queue: by batch, by job or by user
     Q(Q),
-    /// Show the workers and their slots
+    /// Show the workers, their slots or their GPUs
     Status(Status),
     /// Show jobs that have ended
     History(History),
@@ -79,6 +84,12 @@ pub enum Verb {
     Release(Act),
     /// Remove jobs or DAG runs from the queue
     Rm(Act),
+    /// Change the priority of jobs among those of their owner
+    Prio(Prio),
+    /// Change attributes of jobs
+    Qedit(Qedit),
+    /// Send running jobs back to the queue
+    Vacate(Vacate),
     /// Say why a job is where it is
     Why(Why),
     /// Show what a job printed
@@ -87,6 +98,8 @@ pub enum Verb {
     Events(Events),
     /// Block until jobs or DAG runs have ended
     Wait(Wait),
+    /// Print what happens, as it happens
+    Watch(Watch),
     /// Download the outputs of a job or DAG run
     Fetch(Fetch),
     /// Check and draw DAG files; watch, steer and resume DAG runs
@@ -176,41 +189,6 @@ pub struct Submit {
 }
 
 #[derive(Debug, Args)]
-pub struct Q {
-    /// Jobs (12.0), clusters or DAG runs (12); all when there are none
-    #[arg(value_name = "ID")]
-    pub ids: Vec<Subject>,
-}
-
-#[derive(Debug, Args)]
-pub struct Status {
-    /// Print the workers' ads
-    #[arg(long)]
-    pub ads: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct History {
-    /// Jobs (12.0), clusters or DAG runs (12); all when there are none
-    #[arg(value_name = "ID")]
-    pub ids: Vec<Subject>,
-    /// At most this many, the latest
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
-}
-
-#[derive(Debug, Args)]
-pub struct Act {
-    /// Jobs (12.0), clusters or DAG runs (12)
-    #[arg(value_name = "ID", required = true)]
-    pub ids: Vec<Subject>,
-    /// Kept with the jobs, for those who ask why
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub reason: String,
-}
-
-#[derive(Debug, Args)]
 pub struct Why {
     /// A job (12.0), or a cluster or DAG run (12)
     #[arg(value_name = "ID")]
@@ -235,18 +213,6 @@ pub struct Logs {
     /// Its standard error, not its standard output
     #[arg(long)]
     pub stderr: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Exits 0 only if everything succeeded, 1 if something failed, 4 for an unknown id, 8 on timeout.")]
-pub struct Wait {
-    /// Jobs (12.0), clusters or DAG runs (12)
-    #[arg(value_name = "ID", required = true)]
-    pub ids: Vec<Subject>,
-    /// Give up after this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
-    pub timeout: Option<f64>,
 }
 
 #[derive(Debug, Args)]

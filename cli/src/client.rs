@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod download;
 pub mod fate;
+pub mod follow;
 pub mod host;
 pub mod inputs;
 pub mod produced;
@@ -131,11 +132,16 @@ impl Client {
         ids: Vec<String>,
         reason: &str,
     ) -> Result<wire::ActReply, Failure> {
-        let request = wire::ActRequest {
+        self.act_on(wire::ActRequest {
             action: action.into(),
             ids,
             reason: reason.to_owned(),
-        };
+            ..wire::ActRequest::default()
+        })
+        .await
+    }
+
+    pub async fn act_on(&self, request: wire::ActRequest) -> Result<wire::ActReply, Failure> {
         self.heard(self.queue.clone().act(request).await)
     }
 
@@ -163,11 +169,19 @@ impl Client {
         self.heard(self.queue.clone().why(wire::WhyRequest { id }).await)
     }
 
-    pub async fn watch(
+    /// One stream of updates, as long as it holds.
+    pub async fn updates(
         &self,
-        request: wire::WatchRequest,
-    ) -> Result<Streaming<wire::Event>, Failure> {
-        self.heard(self.queue.clone().watch(request).await)
+        request: wire::FollowRequest,
+    ) -> Result<Streaming<wire::Update>, Failure> {
+        self.heard(self.queue.clone().follow(request).await)
+    }
+
+    pub async fn batches(
+        &self,
+        request: wire::BatchesRequest,
+    ) -> Result<wire::BatchesReply, Failure> {
+        self.heard(self.queue.clone().batches(request).await)
     }
 
     pub async fn logs(

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     if let Some(ended) = verbs::run_as_tool() {
         return ended.unwrap_or_else(|failure| report(&failure)).into();
     }
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(args::condor_spelling(std::env::args_os()));
     let ended = Settings::gather(&cli.common).and_then(|settings| verbs::run(cli.verb, &settings));
     ended.unwrap_or_else(|failure| report(&failure)).into()
 }

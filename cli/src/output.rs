@@ -71,6 +71,12 @@ pub fn width() -> Option<usize> {
         .then(|| columns(terminal_size::terminal_size_of(io::stdout())))
 }
 
+/// Lines of the terminal on standard output; absent when there is none.
+pub fn height() -> Option<usize> {
+    let (_, height) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(height.0))
+}
+
 /// Columns of the terminal on standard error; absent when there is none.
 pub fn width_of_stderr() -> Option<usize> {
     io::stderr()

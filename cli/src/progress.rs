@@ -73,7 +73,7 @@ impl Snapshot {
             ids: vec![id.to_string()],
             which: wire::Which::Queued.into(),
             limit: JOBS_MAX,
-            with_ads: false,
+            ..wire::JobsRequest::default()
         };
         let reply = client.jobs(request).await?;
         let seen = if reply.truncated {

@@ -281,7 +281,7 @@ async fn failed_job(
         ids: vec![whole.to_string()],
         which: wire::Which::Ended.into(),
         limit: JOBS_MAX,
-        with_ads: false,
+        ..wire::JobsRequest::default()
     };
     let jobs = client.jobs(request).await?.jobs;
     Ok(jobs

@@ -3,6 +3,7 @@
 
 mod act;
 mod classad;
+mod columns;
 mod completions;
 pub mod dag;
 mod data;
@@ -19,6 +20,7 @@ pub mod study;
 mod submit;
 pub mod train;
 mod wait;
+mod watch;
 mod why;
 pub mod worker;
 
@@ -31,6 +33,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Dag, Study, Verb};
 use crate::client::Client;
+use crate::client::fate::Awaited;
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
 use crate::settings::Settings;
@@ -62,11 +65,19 @@ pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
         Verb::Rm(args) => ask(settings, |client| {
             act::run(client, Action::Remove, args, settings)
         }),
+        Verb::Prio(args) => ask(settings, |client| act::prio(client, args, settings)),
+        Verb::Qedit(args) => ask(settings, |client| act::qedit(client, args, settings)),
+        Verb::Vacate(args) => ask(settings, |client| act::vacate(client, args, settings)),
+        Verb::Watch(args) => ask(settings, |client| watch::run(client, args, settings)),
         Verb::Why(args) => ask(settings, |client| why::run(client, args, settings)),
         Verb::Logs(args) => ask(settings, |client| logs::run(client, args)),
         Verb::Events(args) => events::run(&args, settings),
         Verb::Wait(args) => ask(settings, |client| {
-            wait::run(client, args.ids, args.timeout, settings)
+            let awaited = match args.all {
+                true => Awaited::All,
+                false => Awaited::Named(args.ids),
+            };
+            wait::run(client, awaited, args.timeout, settings)
         }),
         Verb::Fetch(args) => ask(settings, |client| fetch::run(client, args, settings)),
         Verb::Dag(Dag::Check {

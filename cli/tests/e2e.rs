@@ -5,6 +5,8 @@
 
 #[path = "e2e/crashes.rs"]
 mod crashes;
+#[path = "e2e/editing.rs"]
+mod editing;
 #[path = "e2e/evictions.rs"]
 mod evictions;
 #[path = "e2e/files.rs"]
@@ -13,6 +15,8 @@ mod files;
 mod graphs;
 #[path = "e2e/home.rs"]
 mod home;
+#[path = "e2e/looking.rs"]
+mod looking;
 #[path = "e2e/matching.rs"]
 mod matching;
 #[path = "e2e/nodes.rs"]
@@ -25,5 +29,9 @@ mod pool;
 mod refusals;
 #[path = "e2e/runs.rs"]
 mod runs;
+#[path = "e2e/vacating.rs"]
+mod vacating;
 #[path = "e2e/verbs.rs"]
 mod verbs;
+#[path = "e2e/watching.rs"]
+mod watching;

@@ -14,6 +14,7 @@ use crate::source::{Source, Span};
 mod commands;
 mod condition;
 mod differ;
+mod edit;
 mod environment;
 mod expand;
 mod formats;
@@ -34,6 +35,7 @@ mod submission;
 mod values;
 
 pub use differ::{Differs, Kind, Uses};
+pub use edit::{EDITS_MAX, EditError, parse_edits};
 pub use macros::{Macro, Macros, Placement};
 pub use matchtime::{fill_match, match_attributes, may_become};
 pub use policy::{ConcurrencyLimits, HoldWhen, JobPolicy, RetryUntil};

@@ -147,7 +147,8 @@ async fn serve(mut line: Line, done: Arc<Done>) {
                 ToWorker::Welcome { .. }
                 | ToWorker::Vacate { .. }
                 | ToWorker::Tail { .. }
-                | ToWorker::Goodbye { .. } | ToWorker::Leave { .. } => {}
+                | ToWorker::Goodbye { .. }
+                | ToWorker::Leave { .. } => {}
             }
         }
         for answer in pack(answers.into_iter().map(wire::WorkerMessage::from)) {

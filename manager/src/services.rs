@@ -1,14 +1,19 @@
 //! The services: calls become commands and looks at the queue, and nothing else.
 
+mod act;
+mod batches;
 mod blobs;
+mod follow;
 mod logs;
+mod machines;
 mod outputs;
 mod queries;
 mod queue;
 mod rows;
+mod select;
+mod standing;
 mod steer;
 mod submit;
-mod watch;
 mod workers;
 
 use std::sync::Arc;

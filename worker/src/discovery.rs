@@ -151,8 +151,10 @@ fn describe(wanted: &Wanted, gpus: usize) -> Offer {
     ad.insert("Requirements", start);
     ad.insert("Rank", wanted.rank.clone().unwrap_or_else(|| 0.0.into()));
     for (name, amount) in &wanted.resources {
+        let mut name = name.clone();
+        name[..1].make_ascii_uppercase();
+        ad.insert(format!("Total{name}"), clamp(*amount));
         ad.insert(name, clamp(*amount));
-        ad.insert(&format!("Total{name}"), clamp(*amount));
     }
     for (name, expr) in &wanted.attributes {
         ad.insert(name, expr.clone());

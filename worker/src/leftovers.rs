@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Kills every process of a job below `jobs`, and waits until they are gone.
 pub(crate) fn kill_all(jobs: &Path) {
     for round in 0..ROUNDS_MAX {
-        let found = below(jobs);
+        let found = below(jobs, 0);
         if found.is_empty() {
             return;
         }
@@ -38,11 +38,11 @@ pub(crate) fn kill_all(jobs: &Path) {
     tracing::warn!("some processes of an earlier worker's jobs cannot be killed");
 }
 
-/// Kills what is left of the jobs that were in these sandboxes below `jobs`. In which of them
-/// there was something.
-pub(crate) fn kill_in(jobs: &Path, sandboxes: &BTreeSet<u32>) -> BTreeSet<u32> {
+/// Kills what is left of the jobs that were in these sandboxes below `jobs`, all of which began
+/// with the process `first` or later. In which of them there was something.
+pub(crate) fn kill_in(jobs: &Path, sandboxes: &BTreeSet<u32>, first: u32) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
-    for (pid, name) in below(jobs) {
+    for (pid, name) in below(jobs, first) {
         let number = name.to_str().and_then(|name| name.parse().ok());
         if let Some(number) = number.filter(|number| sandboxes.contains(number)) {
             end(pid);
@@ -57,10 +57,16 @@ fn end(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
 }
 
+/// The number of the machine's last process; numbers begin anew at some time.
+pub(crate) fn last_pid() -> Option<u32> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().nth(4)?.parse().ok()
+}
+
 /// Each process that is, or says it is, of a job below `jobs`, and the name of its sandbox there.
 /// By environment it takes two variables, which tell this worker's jobs from those of another on
-/// the same machine.
-fn below(jobs: &Path) -> Vec<(i32, PathBuf)> {
+/// the same machine. Processes with numbers less than `first` are not looked at.
+fn below(jobs: &Path, first: u32) -> Vec<(i32, PathBuf)> {
     let mut scratch = format!("{SCRATCH_VARIABLE}=").into_bytes();
     scratch.extend_from_slice(jobs.as_os_str().as_bytes());
     scratch.push(b'/');
@@ -72,7 +78,7 @@ fn below(jobs: &Path) -> Vec<(i32, PathBuf)> {
     let pids = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != own);
+        .filter(|pid| *pid >= first && *pid != own);
     let mut found = Vec::new();
     for pid in pids {
         // Another user's processes cannot be read, and are not ours. Those already dead show

@@ -41,6 +41,7 @@ mod sys;
 
 use std::future::Future;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -48,6 +49,9 @@ use tokio::task::JoinHandle;
 use daemon::Daemon;
 pub use error::WorkerError;
 pub use settings::Settings;
+
+/// How long a worker that has ended waits for what hangs, on a network file system, say.
+const HUNG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs a worker until `stop`, then drains it: jobs are asked to end, their reports are delivered
 /// or kept on disk. That takes at most [`settings::STOP_MS_MAX`].
@@ -78,7 +82,10 @@ pub async fn start(settings: Settings) -> Result<Running, WorkerError> {
             .enable_all()
             .build();
         match runtime {
-            Ok(runtime) => runtime.block_on(live(plan, tell, stopped, abandoned)),
+            Ok(runtime) => {
+                runtime.block_on(live(plan, tell, stopped, abandoned));
+                runtime.shutdown_timeout(HUNG_TIMEOUT);
+            }
             Err(source) => drop(tell.send(Err(WorkerError::Thread { source }))),
         }
         let _ = end.send(());

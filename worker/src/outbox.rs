@@ -14,7 +14,7 @@ const QUIET: Duration = Duration::from_millis(10);
 const HOLD: Duration = Duration::from_millis(5);
 
 /// How long a report waits for others while the manager has sent work ahead.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(2);
 /// What is ready is said when it is so much.
 const READY_MAX: usize = 64;
 
@@ -49,6 +49,8 @@ impl Outbox {
             }
             ToManager::Finished { claim, .. } => {
                 self.held.remove(claim);
+                self.ready
+                    .retain(|said| *said != ToManager::Started { claim: *claim });
                 if demand == Demand::Leisurely {
                     at = Some(now + GATHER);
                 }
@@ -145,9 +147,16 @@ mod tests {
         outbox.push(at(8), started(4), Demand::Urgent);
         outbox.push(at(9), progress(4), Demand::Urgent);
         outbox.push(at(9), finished(4), Demand::Urgent);
-        assert_eq!(outbox.take(at(9)), [started(4), progress(4), finished(4)]);
-        outbox.push(at(9) + QUIET, started(5), Demand::Urgent);
-        assert_eq!(outbox.take(at(9) + QUIET), [started(5)]);
+        assert_eq!(outbox.take(at(9)), [progress(4), finished(4)]);
+        outbox.push(at(10), started(6), Demand::Urgent);
+        outbox.push(at(11), progress(6), Demand::Urgent);
+        assert_eq!(outbox.take(at(11)), [started(6), progress(6)]);
+        outbox.push(at(11) + QUIET, started(5), Demand::Urgent);
+        assert_eq!(outbox.take(at(11) + QUIET), [started(5)]);
+        // Not even one that was news.
+        outbox.push(at(12) + 2 * QUIET, started(7), Demand::Urgent);
+        outbox.push(at(12) + 2 * QUIET, finished(7), Demand::Urgent);
+        assert_eq!(outbox.take(at(12) + 2 * QUIET), [finished(7)]);
     }
 
     #[test]

@@ -45,11 +45,13 @@ pub(crate) struct Sandboxes {
 struct Index {
     made: u32,
     free: BTreeSet<u32>,
-    /// Empty, but a process may be left.
-    ended: BTreeSet<u32>,
+    /// Empty, but a process may be left, with a number greater than this.
+    ended: BTreeMap<u32, u32>,
     /// Removed, and a process may be left.
-    removed: BTreeSet<u32>,
-    held: BTreeMap<ClaimId, u32>,
+    removed: BTreeMap<u32, u32>,
+    /// Sandboxes that are in use, and their jobs' first processes.
+    held: BTreeMap<ClaimId, (u32, u32)>,
+    last_leader: u32,
     /// Those of them whose job is being started.
     starting: BTreeSet<ClaimId>,
     sweep_at: usize,
@@ -93,9 +95,10 @@ impl Sandboxes {
         let index = Index {
             made: 0,
             free: BTreeSet::new(),
-            ended: BTreeSet::new(),
-            removed: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            removed: BTreeMap::new(),
             held: BTreeMap::new(),
+            last_leader: 0,
             starting: BTreeSet::new(),
             sweep_at: SWEPT_MIN,
         };
@@ -116,7 +119,7 @@ impl Sandboxes {
         let mut index = self.lock();
         let number = free.unwrap_or(index.made);
         index.made = index.made.max(number + 1);
-        index.held.insert(claim, number);
+        index.held.insert(claim, (number, 0));
         index.starting.insert(claim);
         drop(index);
         let mut taken = Taken {
@@ -144,24 +147,24 @@ impl Sandboxes {
 
     /// The claim's sandbox, if it has one.
     pub fn of(&self, claim: ClaimId) -> Option<Paths> {
-        let number = self.lock().held.get(&claim).copied();
-        number.map(|number| self.paths(number))
+        let held = self.lock().held.get(&claim).copied();
+        held.map(|(number, _)| self.paths(number))
     }
 
     /// The claim's process is over and nothing in its sandbox is needed any more. `left` was
     /// looked up after its end. Blocks where something was left.
     pub fn give_back(&self, claim: ClaimId, left: Left) {
         let mut index = self.lock();
-        let Some(number) = index.held.remove(&claim) else {
+        let Some((number, leader)) = index.held.remove(&claim) else {
             return;
         };
         index.starting.remove(&claim);
         match left {
             Left::Nothing => {
-                index.ended.insert(number);
+                index.ended.insert(number, leader);
             }
             Left::Something => {
-                index.removed.insert(number);
+                index.removed.insert(number, leader);
                 drop(index);
                 self.paths(number).remove();
             }
@@ -184,12 +187,20 @@ impl Sandboxes {
             .sweeping
             .lock()
             .expect("nothing panics while it looks for processes");
-        let (ended, removed) = {
-            let index = self.lock();
-            (index.ended.clone(), index.removed.clone())
+        let (all, first) = {
+            let mut index = self.lock();
+            if leftovers::last_pid().is_none_or(|last| last < index.last_leader) {
+                index.forget_leaders();
+            }
+            let unswept = index.ended.iter().chain(&index.removed);
+            let all: BTreeSet<u32> = unswept.clone().map(|(number, _)| *number).collect();
+            let first = unswept.map(|(_, leader)| *leader).min();
+            (all, first.unwrap_or(0))
         };
-        let all = ended.union(&removed).copied().collect();
-        let busy = leftovers::kill_in(&self.root, &all);
+        if all.is_empty() {
+            return;
+        }
+        let busy = leftovers::kill_in(&self.root, &all, first);
         for number in &busy {
             tracing::warn!(
                 "killed what the job in {} left running",
@@ -197,11 +208,10 @@ impl Sandboxes {
             );
         }
         let mut index = self.lock();
-        for number in ended.difference(&busy) {
-            index.ended.remove(number);
-            index.free.insert(*number);
-        }
-        for number in removed.difference(&busy) {
+        for number in all.difference(&busy) {
+            if index.ended.remove(number).is_some() {
+                index.free.insert(*number);
+            }
             index.removed.remove(number);
         }
     }
@@ -231,7 +241,30 @@ impl Sandboxes {
     }
 }
 
+impl Index {
+    /// Numbers of processes have begun anew, so none tells what is older than it.
+    fn forget_leaders(&mut self) {
+        self.last_leader = 0;
+        let unswept = self.ended.values_mut().chain(self.removed.values_mut());
+        let held = self.held.values_mut().map(|(_, leader)| leader);
+        unswept.chain(held).for_each(|leader| *leader = 0);
+    }
+}
+
 impl Taken {
+    /// The job began, with this process.
+    pub fn begun(&self, leader: i32) {
+        let leader = u32::try_from(leader).unwrap_or(0);
+        let mut index = self.sandboxes.lock();
+        if leader < index.last_leader {
+            index.forget_leaders();
+        }
+        index.last_leader = leader;
+        if let Some(held) = index.held.get_mut(&self.claim) {
+            held.1 = leader;
+        }
+    }
+
     /// The job runs: its sandbox is the claim's until it is given back or cleared.
     pub fn keep(self) -> Paths {
         self.sandboxes.lock().starting.remove(&self.claim);

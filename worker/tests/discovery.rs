@@ -41,8 +41,8 @@ fn the_ad_says_what_there_is() {
         ("HasTrainer", "true"),
         ("Requirements", "true"),
         ("Rank", "0.0"),
-        ("licence", "3"),
-        ("Totallicence", "3"),
+        ("Licence", "3"),
+        ("TotalLicence", "3"),
     ];
     for (name, expected) in rows {
         let expr = ad

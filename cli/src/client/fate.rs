@@ -1,214 +1,166 @@
 //! How what somebody waits for has ended, or that it goes on.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proto::nouns::{JobId, Subject};
-use proto::wire;
+use proto::nouns::Subject;
+use proto::wire::follow_request::View;
+use proto::wire::update::What;
+use proto::wire::{self, FollowRequest, Standing};
 
 use super::Client;
+use super::follow::{Again, Go};
 use crate::exit::Failure;
 
 /// Jobs of one answer.
 pub const JOBS_MAX: u32 = 1_000_000;
-/// How long a manager that went away is looked for.
-const AWAY_MAX: Duration = Duration::from_secs(60);
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
-/// Between two looks, so that a stream that ends at once cannot make us spin.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
-/// How often a single job is looked at.
-const JOB_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The kind of event with which jobs are held.
+const HELD: &str = "held";
 
 /// How one subject stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     Going,
-    Succeeded,
+    /// With a word on how.
+    Succeeded(String),
     /// With a sentence on what failed.
     Failed(String),
     Unknown,
 }
 
+/// What somebody waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    Named(Vec<Subject>),
+    /// Everything that is in the queue now.
+    All,
+}
+
 impl Client {
-    /// Waits until every subject has ended or is unknown; outlives a restart of the manager.
+    /// Waits until everything awaited has ended or something is unknown: then only that is
+    /// answered. Outlives a restart of the manager. `held` is told of each job that is held, once.
     ///
     /// # Errors
     /// The manager is away for longer than a restart takes.
-    pub async fn ended(&self, subjects: &[Subject]) -> Result<Vec<(Subject, Fate)>, Failure> {
-        let mut away = Duration::ZERO;
-        loop {
-            match self.look(subjects).await {
-                Ok(fates) if fates.iter().all(|(_, fate)| *fate != Fate::Going) => {
-                    return Ok(fates);
-                }
-                Ok(_) => away = Duration::ZERO,
-                Err(failure @ Failure::Unreachable { .. }) => {
-                    if away >= AWAY_MAX {
-                        return Err(failure);
-                    }
-                    away += AWAY_PAUSE;
-                    tokio::time::sleep(AWAY_PAUSE).await;
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-    }
-
-    /// One look; where something goes on, it lasts until there may be news.
-    async fn look(&self, subjects: &[Subject]) -> Result<Vec<(Subject, Fate)>, Failure> {
-        let fates = self.fates(subjects).await?;
-        let going: Vec<Subject> = fates
-            .iter()
-            .filter(|(_, fate)| *fate == Fate::Going)
-            .map(|(subject, _)| *subject)
-            .collect();
-        // An unknown id ends the wait for all: whoever named it means something else.
-        let unknown: Vec<_> = fates
-            .iter()
-            .filter(|(_, fate)| *fate == Fate::Unknown)
-            .cloned()
-            .collect();
-        if !unknown.is_empty() {
-            return Ok(unknown);
-        }
-        if !going.is_empty() {
-            self.news(&going).await?;
-        }
-        Ok(fates)
-    }
-
-    /// Lasts until everything named has ended; where single jobs are named, at most until it is
-    /// time to look at them: the manager tells when a cluster or DAG run has ended, and of one job
-    /// only in its whole journal.
-    async fn news(&self, going: &[Subject]) -> Result<(), Failure> {
-        let ids = going.iter().map(|subject| subject.whole()).collect();
-        // No event is needed, only the stream's end.
-        let request = wire::WatchRequest {
-            ids,
-            after: u64::MAX,
-            until_ended: true,
+    pub async fn ended(
+        &self,
+        awaited: &Awaited,
+        held: &mut dyn FnMut(&str),
+    ) -> Result<Vec<(String, Fate)>, Failure> {
+        let ids: Vec<String> = match awaited {
+            Awaited::Named(subjects) => subjects.iter().map(ToString::to_string).collect(),
+            // By their names: what ends while the manager is away would not be there any more.
+            Awaited::All => self.going().await?,
         };
-        let mut events = self.watch(request).await?;
-        let end = async {
-            while self.next(&mut events).await?.is_some() {}
-            Ok(())
-        };
-        let one_job = going
-            .iter()
-            .any(|subject| matches!(subject, Subject::Job(_)));
-        if one_job {
-            return tokio::time::timeout(JOB_LOOK_INTERVAL, end)
-                .await
-                .unwrap_or(Ok(()));
-        }
-        end.await?;
-        tokio::time::sleep(LOOK_PAUSE).await;
-        Ok(())
-    }
-
-    /// How each subject stands now.
-    ///
-    /// # Errors
-    /// As any question has them.
-    pub async fn fates(&self, subjects: &[Subject]) -> Result<Vec<(Subject, Fate)>, Failure> {
-        let runs = self.runs_among(subjects).await?;
-        let is_run = |subject: &Subject| runs.iter().any(|run| *subject == Subject::Whole(run.id));
-        let ids: Vec<String> = subjects
-            .iter()
-            .filter(|subject| !is_run(subject))
-            .map(Subject::to_string)
-            .collect();
-        let jobs = if ids.is_empty() {
-            Vec::new()
-        } else {
-            let which = wire::Which::All.into();
-            let request = wire::JobsRequest {
-                ids,
-                which,
-                limit: JOBS_MAX,
-                with_ads: false,
-            };
-            self.jobs(request).await?.jobs
-        };
-        let fate =
-            |subject: &Subject| match runs.iter().find(|run| *subject == Subject::Whole(run.id)) {
-                Some(run) => fate_of_run(run),
-                None => fate_of_jobs(jobs.iter().filter(|job| covers(job, *subject))),
-            };
-        Ok(subjects
-            .iter()
-            .map(|subject| (*subject, fate(subject)))
-            .collect())
-    }
-
-    async fn runs_among(&self, subjects: &[Subject]) -> Result<Vec<wire::Run>, Failure> {
-        let ids: Vec<u32> = subjects
-            .iter()
-            .filter_map(|subject| match subject {
-                Subject::Whole(id) => Some(*id),
-                Subject::Job(_) => None,
-            })
-            .collect();
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let which = wire::Which::All.into();
-        Ok(self
-            .runs(wire::RunsRequest {
-                ids,
-                with_nodes: false,
-                which,
-            })
-            .await?
-            .runs)
-    }
-}
-
-/// Whether a row of an answer is, or is part of, the subject.
-fn covers(row: &wire::Job, subject: Subject) -> bool {
-    let Ok(first) = row.id.parse::<JobId>() else {
-        return false;
-    };
-    match subject {
-        Subject::Whole(cluster) => first.cluster == cluster,
-        Subject::Job(job) => {
-            let procs = u64::from(first.proc)..u64::from(first.proc) + row.count.max(1);
-            first.cluster == job.cluster && procs.contains(&u64::from(job.proc))
-        }
-    }
-}
-
-fn fate_of_run(run: &wire::Run) -> Fate {
-    match run.status.as_str() {
-        "Completed" => Fate::Succeeded,
-        "Running" => Fate::Going,
-        status => {
-            let failed = run.counts.unwrap_or_default().failed;
-            let nodes = crate::output::count(u64::from(failed), "node");
-            Fate::Failed(format!(
-                "DAG run {} of {}: {status}, {nodes} failed",
-                run.id, run.file
-            ))
-        }
-    }
-}
-
-fn fate_of_jobs<'a>(jobs: impl Iterator<Item = &'a wire::Job>) -> Fate {
-    let mut fate = Fate::Unknown;
-    for job in jobs {
-        fate = match (fate, fate_of_job(job)) {
-            (Fate::Going, _) | (_, Fate::Going) => Fate::Going,
-            (failed @ Fate::Failed(_), _) | (_, failed @ Fate::Failed(_)) => failed,
-            (Fate::Unknown | Fate::Succeeded, _) => Fate::Succeeded,
+        let request = FollowRequest {
+            ids: ids.clone(),
+            view: View::Standings.into(),
+            events: true,
+            kinds: vec![HELD.to_owned()],
+            until_ended: true,
+            ..FollowRequest::default()
         };
+        let mut waiting = Waiting {
+            order: ids,
+            fates: BTreeMap::new(),
+            told: BTreeSet::new(),
+        };
+        self.follow(request, Again::Anew, &mut |what| {
+            Ok(waiting.take(what, held))
+        })
+        .await?;
+        Ok(waiting.ended())
     }
-    fate
+
+    /// Everything that goes on now.
+    async fn going(&self) -> Result<Vec<String>, Failure> {
+        let request = FollowRequest {
+            view: View::Standings.into(),
+            until_ended: true,
+            ..FollowRequest::default()
+        };
+        let mut ids = Vec::new();
+        let mut take = |what| match what {
+            What::Standing(standing) => {
+                ids.push(standing.id);
+                Ok(Go::On)
+            }
+            What::Marker(_) => Ok(Go::Enough),
+            What::Batch(_) | What::Event(_) => Ok(Go::On),
+        };
+        self.follow(request, Again::Anew, &mut take).await?;
+        Ok(ids)
+    }
 }
 
-fn fate_of_job(job: &wire::Job) -> Fate {
-    match job.status.as_str() {
-        "Completed" if job.succeeded => Fate::Succeeded,
-        "Completed" | "Removed" => Fate::Failed(format!("job {}: {}", job.id, how_it_ended(job))),
-        _ => Fate::Going,
+/// What is known so far.
+struct Waiting {
+    /// The ids in the order in which they are answered.
+    order: Vec<String>,
+    fates: BTreeMap<String, Fate>,
+    told: BTreeSet<String>,
+}
+
+impl Waiting {
+    fn take(&mut self, what: What, held: &mut dyn FnMut(&str)) -> Go {
+        match what {
+            What::Standing(standing) => self.stands(standing, held),
+            What::Event(event) => {
+                let name = event.text.strip_prefix("job ").unwrap_or(&event.text);
+                let key = match event.job.as_str() {
+                    "" => name.to_owned(),
+                    job => job.to_owned(),
+                };
+                if self.told.insert(key) {
+                    held(name);
+                }
+            }
+            What::Marker(_) if self.fates.values().any(|fate| *fate == Fate::Unknown) => {
+                return Go::Enough;
+            }
+            What::Marker(_) | What::Batch(_) => {}
+        }
+        Go::On
+    }
+
+    fn stands(&mut self, standing: Standing, held: &mut dyn FnMut(&str)) {
+        let Standing {
+            id,
+            state,
+            text,
+            held: jobs,
+            held_total,
+        } = standing;
+        let named = jobs.len() as u64;
+        for job in jobs {
+            if self.told.insert(job.job.clone()) {
+                held(&format!("{} is held: {}", job.job, job.reason));
+            }
+        }
+        if held_total > named && self.told.insert(format!("{id} and more")) {
+            held(&format!("{id}: {} more jobs are held", held_total - named));
+        }
+        let fate = match state.as_str() {
+            "Succeeded" => Fate::Succeeded(text),
+            "Failed" => Fate::Failed(text),
+            "Unknown" => Fate::Unknown,
+            _ => Fate::Going,
+        };
+        self.fates.insert(id, fate);
+    }
+
+    fn ended(self) -> Vec<(String, Fate)> {
+        let unknown = self.fates.values().any(|fate| *fate == Fate::Unknown);
+        let fate = |id: String| {
+            let fate = self.fates.get(&id)?.clone();
+            Some((id, fate))
+        };
+        let all = self.order.into_iter().filter_map(fate);
+        all.filter(|(_, fate)| !unknown || *fate == Fate::Unknown)
+            .collect()
     }
 }
 
@@ -228,45 +180,70 @@ pub fn how_it_ended(job: &wire::Job) -> String {
 mod tests {
     use super::*;
 
-    fn job(id: &str, status: &str, succeeded: bool) -> wire::Job {
-        wire::Job {
-            id: id.into(),
-            status: status.into(),
-            succeeded,
-            count: 1,
-            ..Default::default()
-        }
-    }
-
-    #[test]
-    fn one_failure_fails_and_one_that_goes_on_goes_on() {
-        let (done, failed) = (
-            job("1.0", "Completed", true),
-            job("1.1", "Completed", false),
-        );
-        let (removed, held) = (job("1.2", "Removed", false), job("1.3", "Held", false));
-        let fate = |jobs: &[&wire::Job]| fate_of_jobs(jobs.iter().copied());
-        assert_eq!(fate(&[]), Fate::Unknown);
-        assert_eq!(fate(&[&done]), Fate::Succeeded);
-        assert!(matches!(fate(&[&done, &failed]), Fate::Failed(_)));
-        assert!(matches!(fate(&[&removed, &done]), Fate::Failed(_)));
-        assert_eq!(fate(&[&failed, &held, &done]), Fate::Going);
-    }
-
-    #[test]
-    fn a_row_of_many_procs_covers_each() {
-        let row = wire::Job {
-            count: 10,
-            ..job("7.5", "Idle", false)
+    fn standing(id: &str, state: &str, held: &[&str], held_total: u64) -> What {
+        let job = |job: &&str| wire::HeldJob {
+            job: (*job).to_owned(),
+            reason: "coffee".to_owned(),
         };
-        for (subject, covered) in [
-            ("7", true),
-            ("7.5", true),
-            ("7.14", true),
-            ("7.15", false),
-            ("8", false),
-        ] {
-            assert_eq!(covers(&row, subject.parse().unwrap()), covered, "{subject}");
+        What::Standing(Standing {
+            id: id.to_owned(),
+            state: state.to_owned(),
+            text: "so".to_owned(),
+            held: held.iter().map(job).collect(),
+            held_total,
+        })
+    }
+
+    fn waiting(ids: &[&str]) -> Waiting {
+        Waiting {
+            order: ids.iter().map(|id| (*id).to_owned()).collect(),
+            fates: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
+    }
+
+    #[test]
+    fn what_is_held_is_said_once() {
+        let mut told = Vec::new();
+        let mut waiting = waiting(&["1", "2"]);
+        let mut held = |line: &str| told.push(line.to_owned());
+        let event = What::Event(wire::Event {
+            job: "1.0".to_owned(),
+            text: "job 1.0 is held: tea".to_owned(),
+            ..wire::Event::default()
+        });
+        for what in [
+            standing("1", "Going", &["1.0", "1.1"], 5),
+            event,
+            standing("1", "Going", &["1.0", "1.1"], 5),
+            standing("2", "Succeeded", &[], 0),
+            standing("1", "Failed", &[], 0),
+        ] {
+            assert_eq!(waiting.take(what, &mut held), Go::On);
+        }
+        assert_eq!(
+            told,
+            [
+                "1.0 is held: coffee",
+                "1.1 is held: coffee",
+                "1: 3 more jobs are held"
+            ]
+        );
+        let fates = [
+            ("1".to_owned(), Fate::Failed("so".to_owned())),
+            ("2".to_owned(), Fate::Succeeded("so".to_owned())),
+        ];
+        assert_eq!(waiting.ended(), fates);
+    }
+
+    #[test]
+    fn what_is_unknown_ends_the_wait_for_all() {
+        let mut waiting = waiting(&["1", "9"]);
+        let mut held = |_: &str| {};
+        waiting.take(standing("1", "Going", &[], 0), &mut held);
+        waiting.take(standing("9", "Unknown", &[], 0), &mut held);
+        let marker = What::Marker(wire::Marker { sequence: 3 });
+        assert_eq!(waiting.take(marker, &mut held), Go::Enough);
+        assert_eq!(waiting.ended(), [("9".to_owned(), Fate::Unknown)]);
     }
 }

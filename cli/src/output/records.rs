@@ -12,6 +12,10 @@ use serde_json::Value;
 
 use super::time::rfc3339;
 
+mod sums;
+
+pub use sums::{Batch, Custom, Device, Happening, User};
+
 /// A job of the queue or the history.
 #[derive(Clone, Debug, Serialize)]
 pub struct Job {
@@ -159,7 +163,11 @@ pub struct Worker {
     pub gpus_simulated: bool,
     pub last_heard_ms_ago: u64,
     pub slots: Vec<Slot>,
-    /// The ad in long form, with `--ads`.
+    /// Its GPUs.
+    pub devices: Vec<Device>,
+    /// Custom resources.
+    pub custom: Vec<Custom>,
+    /// The ad in long form, where it was asked for.
     pub ad: Option<String>,
 }
 
@@ -174,6 +182,9 @@ pub struct Slot {
     pub cpus: u32,
     pub memory_mib: u64,
     pub gpus: Vec<String>,
+    /// What it has of the memory of each of them; `null` is all.
+    pub gpu_memory_mib: Option<u64>,
+    pub owner: String,
     pub since: Option<String>,
     pub since_ms: u64,
 }
@@ -240,11 +251,13 @@ pub struct Clause {
     pub nearest_miss: Option<String>,
 }
 
-/// What became of one id of `hold`, `release`, `rm` and `dag retry`.
+/// What became of one id of `hold`, `release`, `rm`, `prio`, `qedit` and `vacate`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Acted {
     pub id: String,
     pub jobs_changed: u64,
+    /// Of those, with `prio` and `qedit`: for which it counts from their next start.
+    pub jobs_running: u64,
     pub error: Option<String>,
     pub unknown: bool,
 }
@@ -387,6 +400,8 @@ impl From<wire::Worker> for Worker {
             gpus_simulated: worker.gpus_simulated,
             last_heard_ms_ago: worker.last_heard_ms_ago,
             slots: worker.slots.into_iter().map(Slot::from).collect(),
+            devices: worker.devices.into_iter().map(Device::from).collect(),
+            custom: worker.custom.into_iter().map(Custom::from).collect(),
             ad: filled(worker.ad),
         }
     }
@@ -402,6 +417,8 @@ impl From<wire::Slot> for Slot {
             cpus: slot.cpus,
             memory_mib: slot.memory_mib,
             gpus: slot.gpus,
+            gpu_memory_mib: slot.gpu_memory_mib,
+            owner: slot.owner,
             since: rfc3339(slot.since_ms),
             since_ms: slot.since_ms,
         }
@@ -481,6 +498,7 @@ impl From<wire::Acted> for Acted {
         Acted {
             id: acted.id,
             jobs_changed: acted.changed,
+            jobs_running: acted.running,
             error: filled(acted.error),
             unknown: acted.unknown,
         }

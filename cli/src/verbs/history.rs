@@ -3,7 +3,7 @@
 use proto::wire;
 use serde::Serialize;
 
-use super::q;
+use super::{columns, q};
 use crate::args;
 use crate::client::{Client, fate};
 use crate::exit::{Exit, Failure};
@@ -28,11 +28,17 @@ pub async fn run(
         ids: args.ids.iter().map(ToString::to_string).collect(),
         which: wire::Which::Ended.into(),
         limit: args.limit,
-        with_ads: false,
+        with_ads: args.columns.long,
+        constraint: args.columns.constraint.clone().unwrap_or_default(),
+        owners: args.owners,
+        columns: args.columns.af.clone(),
     };
     let reply = client.jobs(request).await?;
-    let unknown = q::unknown(&args.ids, &[], &reply);
+    let unknown = reply.unknown.clone();
     match settings.format {
+        _ if args.columns.shows_ads() => {
+            columns::print_jobs(&reply, &args.columns, settings)?;
+        }
         Format::Table if reply.jobs.is_empty() => output::print("no job has ended\n")?,
         Format::Table => output::print(&table(&reply.jobs).render())?,
         Format::Json => output::print_json(&Document {
@@ -58,6 +64,7 @@ fn table(jobs: &[wire::Job]) -> Table {
         Column::Id("ID"),
         Column::Id("OWNER"),
         Column::Id("STATUS"),
+        Column::Number("COUNT"),
         Column::Id("ENDED"),
         Column::Number("RAN FOR"),
         Column::Number("ATTEMPTS"),
@@ -72,6 +79,7 @@ fn table(jobs: &[wire::Job]) -> Table {
             job.id.clone(),
             job.owner.clone(),
             job.status.clone(),
+            q::count_of(job),
             job.ended_ms.map(time::local).unwrap_or_default(),
             ran.map(|(start, end)| time::span(end.saturating_sub(start)))
                 .unwrap_or_default(),

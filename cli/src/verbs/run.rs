@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use proto::wire;
 use proto::wire::act_request::Action;
-use proto::wire::steer_request::{self, What};
+use proto::wire::steer_request;
+use proto::wire::update::What;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args;
@@ -25,8 +26,6 @@ use crate::verbs::steer;
 
 /// How long nothing runs before somebody wants to know why.
 const QUIET_MAX: Duration = Duration::from_secs(5);
-/// Between two watches, where the first ended early.
-const WATCH_PAUSE: Duration = Duration::from_millis(200);
 
 pub async fn run(args: args::Run, settings: &Settings) -> Result<Exit, Failure> {
     let bundle = Bundle::load_with(&args.file, &[], &args.rescue.chosen())?;
@@ -220,7 +219,7 @@ async fn end(client: &Client, run: &wire::Run) -> Result<bool, Failure> {
 }
 
 async fn resume(client: &Client, run: u32) -> Result<(), Failure> {
-    let what = Some(What::Resume(steer_request::Resume {}));
+    let what = Some(steer_request::What::Resume(steer_request::Resume {}));
     client.steer(wire::SteerRequest { run, what }).await?;
     Ok(())
 }
@@ -285,19 +284,21 @@ async fn watch(
     draw.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut quiet = Quiet::default();
     loop {
-        let request = wire::WatchRequest {
-            ids: vec![id],
-            after: progress.seen(),
+        let request = wire::FollowRequest {
+            ids: vec![id.to_string()],
+            events: true,
+            after: Some(progress.seen()),
             until_ended: true,
+            ..wire::FollowRequest::default()
         };
-        let mut events = client.watch(request).await?;
+        let mut events = client.updates(request).await?;
         let mut snapshot = Snapshot::take(client, id).await?;
         let mut news = true;
         while snapshot.run.status == "Running" {
             tokio::select! {
-                event = client.next(&mut events) => match event? {
-                    Some(event) => {
-                        progress.event(&event);
+                update = client.next(&mut events) => match update? {
+                    Some(update) => {
+                        told(progress, &update);
                         news = true;
                     }
                     None => break,
@@ -322,12 +323,17 @@ async fn watch(
         progress.draw(&snapshot);
         if snapshot.run.status != "Running" {
             // What was said last may still be on its way.
-            while let Some(event) = client.next(&mut events).await? {
-                progress.event(&event);
+            while let Some(update) = client.next(&mut events).await? {
+                told(progress, &update);
             }
             return Ok(None);
         }
-        tokio::time::sleep(WATCH_PAUSE).await;
+    }
+}
+
+fn told(progress: &mut Progress, update: &wire::Update) {
+    if let Some(What::Event(event)) = &update.what {
+        progress.event(event);
     }
 }
 

@@ -73,11 +73,7 @@ async fn submit(
     if args.wait {
         // The id was said already: what follows is the exit code, and on standard error the
         // reasons.
-        let quiet = Settings {
-            format: Format::Table,
-            ..settings.clone()
-        };
-        return wait::run(client, vec![Subject::Whole(submitted.id)], None, &quiet).await;
+        return wait::run_quietly(client, Subject::Whole(submitted.id)).await;
     }
     Ok(Exit::Ok)
 }

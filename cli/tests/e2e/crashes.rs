@@ -1,6 +1,7 @@
 //! Nothing acknowledged is lost and nothing counts twice, whoever is killed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -198,8 +199,17 @@ fn a_late_report_is_refused() {
     // It is heard again, and free of the job that it had.
     pool.until_worker(&unlucky, |worker| worker["state"] == "Unclaimed");
     let jobs = format!("workers/{unlucky}/jobs");
+    let sandbox = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().path();
+    let is_empty = |path: &Path| {
+        std::fs::read(path.join("stdout"))
+            .unwrap_or_default()
+            .is_empty()
+    };
     until("end of the first attempt", || {
-        std::fs::read_dir(pool.home.path(&jobs)).unwrap().count() == 0
+        let mut sandboxes = std::fs::read_dir(pool.home.path(&jobs))
+            .unwrap()
+            .map(sandbox);
+        sandboxes.all(|path| is_empty(&path))
     });
     assert_second_attempt_counts(&pool, &id, &other);
 }

@@ -110,7 +110,11 @@ fn a_job_sees_the_gpus_that_it_was_given() {
         text.trim().split(',').map(str::to_owned).collect()
     };
     with("none", "", "queue");
-    assert_eq!(devices("none.0"), ["10000"], "a device that no machine has");
+    assert_eq!(
+        devices("none.0"),
+        [""],
+        "an empty list is no device to CUDA"
+    );
     with("one", "request_gpus = 1", "queue");
     with("two", "request_gpus = 2", "queue");
     let (one, two) = (devices("one.0"), devices("two.0"));

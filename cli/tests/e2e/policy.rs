@@ -135,18 +135,22 @@ fn the_machine_fills_in_what_the_description_leaves_open() {
 #[test]
 fn what_nothing_acts_upon_is_said_at_submit() {
     let pool = pool();
-    let commands = [
-        "leave_in_queue = true",
-        "checkpoint_exit_code = 85",
-        "concurrency_limits = db",
-        "accounting_group = physics",
-        "nice_user = true",
+    let rows = [
+        ("leave_in_queue = true", true),
+        ("checkpoint_exit_code = 85", true),
+        ("concurrency_limits = db", false),
+        ("accounting_group = physics", false),
+        ("nice_user = true", false),
+        ("max_idle = 5", false),
+        ("job_max_vacate_time = 5", false),
+        ("retry_request_memory = 1G", false),
     ];
-    for command in commands {
+    for (command, is_said) in rows {
         let (name, _) = command.split_once(' ').unwrap();
         pool.home.write("kept.sub", &shell("exit 0", command));
         let ran = pool.updraft(&["submit", "kept.sub"]).expect(0);
-        assert!(ran.err.contains(&format!("`{name}`")), "{}", ran.err);
+        let said = ran.err.contains(&format!("`{name}`"));
+        assert_eq!(said, is_said, "{command}: {}", ran.err);
     }
     let id = pool.submit_text(
         "checkpoints.sub",

@@ -22,6 +22,7 @@ mod resources;
 mod unknown;
 mod whole;
 
+pub(super) use policy::signal_name;
 pub(super) use refit::refit;
 
 /// Expands all of a job; see [`Submit::expand`]. `None` only together with an error.

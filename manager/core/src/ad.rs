@@ -41,7 +41,7 @@ impl Queue {
         ad.insert("QDate", integer(cluster.submitted_ms / 1000));
         match cluster.procs.get(&job.proc) {
             Some(proc) => live(&mut ad, proc),
-            None => live(&mut ad, &Proc::fresh(cluster.submitted_ms)),
+            None => live(&mut ad, &cluster.untouched()),
         }
         if let Some(requirements) = &spec.requirements {
             ad.insert("Requirements", requirements.clone());

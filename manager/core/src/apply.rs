@@ -207,6 +207,8 @@ impl Queue {
                 self.touch(*job).unfit = true;
                 self.job_removed(now, *job, reason);
             }
+            Event::JobsEdited { subject, edits } => self.jobs_edited(now, *subject, edits),
+            Event::RestChanged { cluster, rest } => self.rest_changed(now, *cluster, rest),
             Event::WorkerDrained { worker, drain } => self.worker_drained(worker, drain),
             Event::RulesSet(rules) => self.rules_set(rules),
             Event::AccountSet { submitter, setting } => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use classad::ClassAd;
 use dags::Rules;
 use dags::dag::Dag;
 use dags::submit::{Macros, Submit};
@@ -66,6 +67,17 @@ pub enum Command {
         act: Act,
         subject: Subject,
         reason: String,
+    },
+    /// The same for all untouched jobs of a cluster, and for no other.
+    ActOnRest {
+        act: Act,
+        cluster: u32,
+        reason: String,
+    },
+    /// Other attributes for jobs in the queue.
+    Edit {
+        subject: Subject,
+        change: Change,
     },
     /// What is asked of a DAG run.
     Steer {
@@ -138,6 +150,27 @@ pub enum Act {
     Hold,
     Release,
     Remove,
+    /// What runs is idle again.
+    Vacate(Haste),
+}
+
+/// How a job that has to leave its worker is asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// With its signal, and the time that it has to end.
+    Grace,
+    /// It is killed.
+    Now,
+}
+
+/// What is changed of jobs in the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Attributes of their ads: [`dags::submit::parse_edits`].
+    Attributes(Box<ClassAd>),
+    /// `JobPrio`, from what it is now.
+    PriorityBy(i32),
+    PriorityTo(i32),
 }
 
 /// A submit description, checked and expanded once by the shell.
@@ -183,6 +216,11 @@ pub enum Reply {
     Acted {
         changed: u64,
     },
+    /// Jobs that were edited, and those of them that run: for them it counts from the next start.
+    Edited {
+        changed: u64,
+        running: u64,
+    },
     /// Jobs that still run on the drained worker.
     Drained {
         running: u32,
@@ -222,6 +260,8 @@ pub enum Refusal {
         act: &'static str,
         reason: String,
     },
+    #[error("{subject} cannot be edited: {reason}")]
+    BadEdit { subject: Subject, reason: String },
     #[error("the description cannot be queued: {reason}")]
     Invalid { reason: String },
     #[error("worker {worker} is not drained: `{check}` {found}")]

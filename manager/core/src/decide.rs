@@ -2,6 +2,7 @@
 
 mod act;
 mod drain;
+mod edit;
 mod evict;
 mod lease;
 pub(crate) mod node;
@@ -73,7 +74,13 @@ pub(crate) fn decide(queue: &Queue, now: Now, command: Command) -> Result<Decisi
             act,
             subject,
             reason,
-        } => act::act(queue, act, subject, &reason),
+        } => act::act(queue, now, act, subject, &reason),
+        Command::ActOnRest {
+            act,
+            cluster,
+            reason,
+        } => act::act_on_rest(queue, now, act, cluster, &reason),
+        Command::Edit { subject, change } => edit::edit(queue, subject, &change),
         Command::Drain { worker, request } => drain::drain(queue, now, worker, request),
         Command::SetRules(rules) => Ok(Decision::new(vec![Event::RulesSet(rules)])),
         Command::SetAccount { submitter, setting } => {
@@ -168,8 +175,18 @@ impl Queue {
         }
     }
 
-    /// Asks the worker to stop a running job.
+    /// Asks the worker to stop a running job, as its order says.
     pub(crate) fn ask_to_stop(&self, job: JobId, reason: VacateReason) -> Option<Effect> {
+        self.ask_to_stop_within(job, reason, None)
+    }
+
+    /// The same, with another time to end.
+    pub(crate) fn ask_to_stop_within(
+        &self,
+        job: JobId,
+        reason: VacateReason,
+        grace_ms: Option<u64>,
+    ) -> Option<Effect> {
         let (_, proc) = self.job(job)?;
         let ProcState::Running { claim, worker, .. } = proc.state else {
             return None;
@@ -181,7 +198,7 @@ impl Queue {
             message: ToWorker::Vacate {
                 claim,
                 reason,
-                grace_ms: None,
+                grace_ms,
             },
         })
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use classad::ClassAd;
 use dags::Rules;
 use dags::dag::Throttles;
 use dags::submit::JobSpec;
-use proto::nouns::{Blob, ClaimId, Digest, JobId, Offer, Report, WorkerName};
+use proto::nouns::{Blob, ClaimId, Digest, JobId, Offer, Report, Subject, WorkerName};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Charge, Setting, Submitter};
@@ -15,6 +16,7 @@ use crate::drain::DrainState;
 use crate::job::{Cluster, HoldCode, PolicyHold};
 use crate::pool::OfferAds;
 use crate::raised::More;
+use crate::rest::Rest;
 use crate::run::{Cut, Halt, Run, ScriptKind};
 use crate::study::Params;
 use crate::workspace::Workspace;
@@ -167,6 +169,16 @@ pub enum Event {
     JobRemoved {
         job: JobId,
         reason: String,
+    },
+    /// Attributes of one job, or of all jobs of a cluster, from now on.
+    JobsEdited {
+        subject: Subject,
+        edits: Box<ClassAd>,
+    },
+    /// All untouched jobs of a cluster enter this state together.
+    RestChanged {
+        cluster: u32,
+        rest: Rest,
     },
     /// A job of a node is removed because it cannot be run as it is.
     JobUnfit {
@@ -459,6 +471,8 @@ impl Event {
             | Event::FilesAdded { .. }
             | Event::TrialAdded { .. }
             | Event::TrialEnded { .. }
+            | Event::JobsEdited { .. }
+            | Event::RestChanged { .. }
             | Event::WorkerDrained { .. }
             | Event::RulesSet(_)
             | Event::AccountSet { .. }

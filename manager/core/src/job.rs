@@ -7,17 +7,20 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use classad::ClassAd;
 use dags::dag::NodeKind;
 use dags::submit::{Items, JobSpec, Macros, Submit};
 use proto::nouns::{ClaimId, Ended, Exceeds, JobId, Report, WorkerName};
 use serde::{Deserialize, Serialize};
 
+use crate::edits::Edits;
 use crate::event::Taken;
 use crate::materialize::Window;
 use crate::negotiator::Placed;
 use crate::policy::Watching;
 use crate::queue::Queue;
 use crate::raised::Raised;
+use crate::rest::Rest;
 
 /// A cluster: jobs from one submit description under one set of macros.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +42,10 @@ pub struct Cluster {
     pub fresh_from: u32,
     /// What each of its procs asks for from the start: what the last attempt of its node came to.
     pub raised: Raised,
+    /// The state of those without a [`Proc`], where they were held or removed all together.
+    pub rest: Rest,
+    /// Attributes that somebody changed since, of all its jobs that were not over; in order.
+    pub edits: Vec<Edits>,
     /// Those that something happened to.
     #[serde(skip)]
     pub procs: BTreeMap<u32, Proc>,
@@ -59,6 +66,9 @@ pub struct Cluster {
     /// Where its idle procs stand among those who wait.
     #[serde(skip)]
     pub(crate) placed: Placed,
+    /// The name that its submitter gave to what it is a part of.
+    #[serde(skip)]
+    pub(crate) batch: Option<String>,
     /// Whether its jobs may have a user log.
     #[serde(skip)]
     pub(crate) logs: Logs,
@@ -105,6 +115,8 @@ pub struct Proc {
     pub unfit: bool,
     /// What it asks for since it needed more than it had.
     pub raised: Raised,
+    /// Attributes that somebody changed since, of this job alone.
+    pub edits: ClassAd,
     /// What it did until now.
     pub past: Past,
     /// The job as it was matched, where its description takes something from the machine.
@@ -225,7 +237,7 @@ pub enum HoldCode {
 /// How many procs of a cluster are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Of a cluster's own account those, too, that are no jobs yet.
+    /// In what [`Cluster::tally`] gives: those that are jobs by now.
     pub idle: u32,
     /// Idle procs that are no jobs yet: `max_materialize`, `max_idle`.
     pub unmaterialized: u32,
@@ -263,16 +275,19 @@ impl Cluster {
         self.tally.completed + self.tally.removed == self.count
     }
 
-    /// How many procs are untouched.
+    /// How many procs are untouched and idle.
     pub fn fresh_count(&self) -> u64 {
-        u64::from(self.count).saturating_sub(self.procs.len() as u64)
+        match self.rest {
+            Rest::Idle => self.rest_count(),
+            Rest::Held { .. } | Rest::Removed { .. } => 0,
+        }
     }
 
     /// Whether a proc waits for a place.
     pub(crate) fn is_idle(&self, proc: u32) -> bool {
         match self.procs.get(&proc) {
             Some(record) => record.state == ProcState::Idle,
-            None => proc < self.count,
+            None => proc < self.count && self.rest.is_idle(),
         }
     }
 
@@ -282,9 +297,13 @@ impl Cluster {
         fresh.saturating_add(u32::try_from(self.idle.len()).unwrap_or(u32::MAX))
     }
 
-    /// Untouched procs, in order: ranges of numbers without a record.
+    /// Untouched idle procs, in order.
     pub fn fresh(&self) -> impl Iterator<Item = u32> + '_ {
-        (self.fresh_from..self.count).filter(|proc| !self.procs.contains_key(proc))
+        let fresh = match self.rest {
+            Rest::Idle => Some(self.rest_from(0)),
+            Rest::Held { .. } | Rest::Removed { .. } => None,
+        };
+        fresh.into_iter().flatten()
     }
 
     /// The proc's own record, or what an untouched one would say.
@@ -296,7 +315,7 @@ impl Cluster {
             self.procs
                 .get(&proc)
                 .cloned()
-                .unwrap_or_else(|| Proc::fresh(self.submitted_ms)),
+                .unwrap_or_else(|| self.untouched()),
         )
     }
 
@@ -315,14 +334,15 @@ impl Cluster {
 
     /// Rebuilds what is derived from the records.
     pub(crate) fn derive(&mut self) {
-        self.tally = Tally {
-            idle: self.count,
-            ..Tally::default()
-        };
+        self.tally = Tally::default();
+        let rest = u32::try_from(self.rest_count()).expect("no more than the cluster has");
+        *self.tally.of(&self.untouched().state) = rest;
         self.idle.clear();
-        self.varied = self.procs.values().any(|proc| !proc.raised.is_nothing());
+        self.varied = self
+            .procs
+            .values()
+            .any(|proc| !proc.raised.is_nothing() || !proc.edits.is_empty());
         for (number, proc) in &self.procs {
-            self.tally.idle -= 1;
             self.tally.add(&proc.state);
             if proc.state == ProcState::Idle {
                 self.idle.insert(*number);
@@ -369,6 +389,7 @@ impl Proc {
             faulted_on: Vec::new(),
             raised: Raised::default(),
             past: Past::default(),
+            edits: ClassAd::new(),
             filled: None,
             unfit: false,
         }
@@ -533,7 +554,7 @@ impl Tally {
         self.failed -= state.failed();
     }
 
-    fn of(&mut self, state: &ProcState) -> &mut u32 {
+    pub(crate) fn of(&mut self, state: &ProcState) -> &mut u32 {
         match state {
             ProcState::Idle
             | ProcState::Running {

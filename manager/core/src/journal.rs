@@ -1,7 +1,8 @@
 //! What people may watch: each event in one line, with the names that they gave.
 
+use classad::ClassAd;
 use dags::NodeKind;
-use proto::nouns::{Ended, JobId, Now, WorkerName};
+use proto::nouns::{Ended, JobId, Now, Subject, WorkerName};
 
 use crate::accounts::Setting;
 use crate::drain::{Drain, DrainMode, DrainState};
@@ -9,6 +10,7 @@ use crate::event::{Event, Lands, NodeEnd, Requeue, Soft, TrialEnd};
 use crate::job::Cluster;
 use crate::queue::Queue;
 use crate::raised::{self, More};
+use crate::rest::Rest;
 use crate::run::{Cut, Halt, Run, RunState};
 
 /// One line of the journal.
@@ -37,6 +39,7 @@ pub enum RowKind {
     Held,
     Released,
     Removed,
+    Edited,
     NodeStarted,
     NodeEnded,
     NodeFailed,
@@ -62,6 +65,7 @@ impl RowKind {
             RowKind::Held => "held",
             RowKind::Released => "released",
             RowKind::Removed => "removed",
+            RowKind::Edited => "edited",
             RowKind::NodeStarted => "node_started",
             RowKind::NodeEnded => "node_ended",
             RowKind::NodeFailed => "node_failed",
@@ -87,6 +91,7 @@ impl RowKind {
             | RowKind::Held
             | RowKind::Released
             | RowKind::Removed
+            | RowKind::Edited
             | RowKind::NodeStarted
             | RowKind::NodeEnded
             | RowKind::NodeFailed
@@ -109,7 +114,8 @@ impl RowKind {
             RowKind::Removed => 9,
             RowKind::Held => 12,
             RowKind::Released => 13,
-            RowKind::NodeStarted
+            RowKind::Edited
+            | RowKind::NodeStarted
             | RowKind::NodeEnded
             | RowKind::NodeFailed
             | RowKind::NodeReset
@@ -218,6 +224,8 @@ impl Queue {
             Event::JobRemoved { job, reason } | Event::JobUnfit { job, reason } => {
                 Some(line.of_job(RowKind::Removed, *job, &format!("is removed: {reason}")))
             }
+            Event::JobsEdited { subject, edits } => Some(line.edited(*subject, edits)),
+            Event::RestChanged { cluster, rest } => line.rest_changed(*cluster, rest),
             Event::WorkerDrained { worker, drain } => {
                 let text = match drain {
                     DrainState::Drained(drain) => drained(worker, drain),
@@ -295,6 +303,30 @@ impl Line<'_> {
             trial,
             ..row
         }
+    }
+
+    fn edited(&self, subject: Subject, edits: &ClassAd) -> Row {
+        let edits = edits.iter().map(|(name, expr)| format!("{name} = {expr}"));
+        let text = format!("is edited: {}", edits.collect::<Vec<_>>().join(", "));
+        match subject {
+            Subject::Job(job) => self.of_job(RowKind::Edited, job, &text),
+            Subject::Whole(id) => {
+                let top = self.queue.clusters.get(&id).map_or(id, Cluster::top);
+                self.of_top(RowKind::Edited, top, format!("cluster {id} {text}"))
+            }
+        }
+    }
+
+    fn rest_changed(&self, id: u32, rest: &Rest) -> Option<Row> {
+        let cluster = self.queue.clusters.get(&id)?;
+        let jobs = cluster.rest_count();
+        let (kind, what) = match rest {
+            Rest::Idle => (RowKind::Released, "are released".to_owned()),
+            Rest::Held { reason, .. } => (RowKind::Held, format!("are held: {reason}")),
+            Rest::Removed { reason, .. } => (RowKind::Removed, format!("are removed: {reason}")),
+        };
+        let text = format!("cluster {id}: {jobs} jobs {what}");
+        Some(self.of_top(kind, cluster.top(), text))
     }
 
     /// A trial was announced with its parameters a moment ago.

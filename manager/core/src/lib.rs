@@ -24,11 +24,13 @@ mod chronicle;
 mod command;
 mod decide;
 mod drain;
+mod edits;
 mod effect;
 mod event;
 mod explain;
 mod job;
 mod journal;
+mod look;
 mod materialize;
 mod negotiator;
 mod order;
@@ -38,6 +40,7 @@ mod pool;
 mod queue;
 mod raised;
 mod record;
+mod rest;
 mod run;
 mod shape;
 mod study;
@@ -48,9 +51,11 @@ mod workspace;
 pub use accounts::{Account, Accounts, Charge, Setting, Submitter};
 pub use apply::Lingering;
 pub use command::{
-    Act, Command, Loaded, NewCluster, NewRun, Refusal, Reply, ScriptEnd, Steer, ThrottleChange,
+    Act, Change, Command, Haste, Loaded, NewCluster, NewRun, Refusal, Reply, ScriptEnd, Steer,
+    ThrottleChange,
 };
 pub use drain::{AfterDrain, Drain, DrainMode, DrainRequest, DrainState};
+pub use edits::Edits;
 pub use effect::{CollectOrder, Effect, Landing, LoadOrder, Question, ScriptOrder, Write, Writing};
 pub use event::{
     Event, Lands, LookNext, NodeEnd, Outcome, Part, QueuedRun, Requeue, Soft, Subdags, Taken,
@@ -59,12 +64,14 @@ pub use event::{
 pub use explain::{ClauseCount, Why};
 pub use job::{Cluster, Ending, HoldCode, Past, Phase, PolicyHold, Proc, ProcState, Source, Tally};
 pub use journal::{Row, RowKind, exit_of};
+pub use look::{BadExpression, Probe, Shown};
 pub use order::{declared_outputs, input_paths};
 pub use plan::{Plan, PlanKind, Planned};
 pub use pool::{Carve, Device, DeviceUse, Free, Pool, Worker};
 pub use queue::{Limits, Queue, Step, WakeReason};
 pub use raised::{More, Raised};
 pub use record::{Changes, RecordKey, RestoreError};
+pub use rest::Rest;
 pub use run::{Cut, Halt, Node, NodeCounts, NodeState, Run, RunState, ScriptKind};
 pub use study::{Params, Study, Trial, TrialState};
 pub use workspace::{Delivery, Workspace};

@@ -131,6 +131,12 @@ impl Cluster {
     fn slide_to_room(&mut self) -> Slid {
         let room = self.window.room(self.tally);
         let before = self.window.end;
+        if room == self.tally.idle {
+            (self.window.end, self.window.idle) = (u32::MAX, room);
+        } else if self.procs.is_empty() {
+            // Nobody walks through a million procs that nothing happened to.
+            (self.window.end, self.window.idle) = (room, room);
+        }
         while self.window.idle < room
             && let Some(next) = self.idle_from(self.window.end)
         {
@@ -152,9 +158,11 @@ impl Cluster {
     /// The first idle proc from a number on, job or not.
     fn idle_from(&self, from: u32) -> Option<u32> {
         let touched = self.idle.range(from..).next().copied();
-        let mut untouched =
-            (from.max(self.fresh_from)..self.count).filter(|proc| !self.procs.contains_key(proc));
-        [touched, untouched.next()].into_iter().flatten().min()
+        let untouched = match self.rest.is_idle() {
+            true => self.rest_from(from).next(),
+            false => None,
+        };
+        [touched, untouched].into_iter().flatten().min()
     }
 
     /// The last idle proc before a number.
@@ -162,7 +170,11 @@ impl Cluster {
         let touched = self.idle.range(..to).next_back().copied();
         let mut untouched =
             (self.fresh_from..to.min(self.count)).filter(|proc| !self.procs.contains_key(proc));
-        [touched, untouched.next_back()].into_iter().flatten().max()
+        let untouched = match self.rest.is_idle() {
+            true => untouched.next_back(),
+            false => None,
+        };
+        [touched, untouched].into_iter().flatten().max()
     }
 }
 

@@ -224,7 +224,10 @@ impl Queue {
     fn first_of(&self, place: Place) -> Option<JobId> {
         let cluster = self.clusters.get(&place.cluster)?;
         let proc = match place.proc {
-            Some(proc) => Some(proc).filter(|proc| cluster.is_materialized(*proc))?,
+            Some(proc) => {
+                let waits = cluster.is_idle(proc) && cluster.is_materialized(proc);
+                waits.then_some(proc)?
+            }
             None => cluster.next_idle(0)?,
         };
         Some(JobId {

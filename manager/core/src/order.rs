@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use classad::Expr;
 use dags::dag::Dag;
 use dags::submit::{JobSpec, TransferExecutable, Universe};
 use proto::nouns::{
@@ -78,6 +79,8 @@ impl Queue {
                 ..
             }
             | Event::ClusterQueued { .. }
+            | Event::JobsEdited { .. }
+            | Event::RestChanged { .. }
             | Event::RunQueued(_)
             | Event::NodePre { .. }
             | Event::NodeReady { .. }
@@ -165,7 +168,11 @@ impl Queue {
             stdin,
             outputs: outputs(spec)?,
             cpus: spec.request_cpus,
-            memory_mib: spec.request_memory_mib,
+            // What nobody asked for is nobody's limit.
+            memory_mib: match spec.ad.get("RequestMemory").is_some_and(Expr::is_literal) {
+                true => spec.request_memory_mib,
+                false => 0,
+            },
             gpus: gpus.to_vec(),
             gpu_memory_mib: spec.request_gpu_memory_mib,
             gpu_naming: match spec.gpu_naming {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use classad::{ClassAd, Expr};
 use dags::submit::Submit;
 use proto::nouns::{JobId, Now};
 
@@ -176,12 +177,33 @@ impl Watch {
     }
 }
 
+/// Whether an expression comes to the same for all untouched jobs of a cluster; `ad` is that of
+/// one.
+pub(crate) fn is_alike(ad: &ClassAd, expr: &Expr) -> bool {
+    let Some(found) = ad.references(expr) else {
+        return false;
+    };
+    // A policy may be written with the job's number.
+    let own = |name: &str| ALIKE.contains(&name) && !NAMES.contains(&name);
+    found.internal.iter().all(|name| own(&name.folded()))
+        && found
+            .external
+            .iter()
+            .all(|name| LATER.contains(&name.folded().as_ref()))
+}
+
 // === impl Queue ===
 
 impl Queue {
     /// What of a cluster's jobs is to be looked at. Its items are known.
     pub(crate) fn watching(&self, cluster: &Cluster) -> Watching {
         let submit = self.submit_of(cluster);
+        let edits = cluster.procs.values().map(|proc| &proc.edits);
+        let of_all = cluster.edits.iter().map(|edits| &edits.ad);
+        let mut edited = edits.chain(of_all).flat_map(ClassAd::iter);
+        if edited.any(|(name, _)| NAMES.contains(&name.folded().as_ref())) {
+            return Watching::EachJob;
+        }
         let given = |name: &str| NAMES.contains(&name.to_ascii_lowercase().as_str());
         if !submit.may_assign(&NAMES) && !cluster.macros.iter().any(|entry| given(&entry.name)) {
             return Watching::Nothing;

@@ -22,6 +22,7 @@ use crate::negotiator::{Change, Negotiation, Order};
 use crate::policy::Watch;
 use crate::pool::{Carve, Pool, Worker};
 use crate::record::{Meta, RecordKey, RestoreError};
+use crate::rest::Rest;
 use crate::run::{Run, ScriptPhase};
 use crate::shape::Shapes;
 use crate::workspace::Workspace;
@@ -378,7 +379,9 @@ impl Queue {
         };
         let path = self.path_of(cluster);
         let logs = self.logs(cluster);
+        let batch = self.batch_of(cluster);
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
+        cluster.batch = batch;
         cluster.items = items;
         cluster.path = path;
         cluster.logs = logs;
@@ -421,10 +424,10 @@ impl Queue {
         let top = cluster.top();
         self.dirty.insert(RecordKey::Proc { top, job });
         if !cluster.procs.contains_key(&job.proc) {
-            cluster
-                .procs
-                .insert(job.proc, Proc::fresh(cluster.submitted_ms));
-            cluster.idle.insert(job.proc);
+            cluster.procs.insert(job.proc, cluster.untouched());
+            if cluster.rest == Rest::Idle {
+                cluster.idle.insert(job.proc);
+            }
             while cluster.procs.contains_key(&cluster.fresh_from) {
                 cluster.fresh_from += 1;
                 self.dirty.insert(RecordKey::Cluster {

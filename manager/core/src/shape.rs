@@ -201,6 +201,17 @@ impl Queue {
     /// # Errors
     /// What is wrong with the description under the job's macros, in words.
     pub fn shared_spec(&self, cluster: &Cluster, proc: u32) -> Result<Arc<JobSpec>, String> {
+        let spec = self.described(cluster, proc)?;
+        let filled = cluster.filled(proc).is_some();
+        if filled || !cluster.is_edited(proc) {
+            return Ok(spec);
+        }
+        let spec = JobSpec::clone(&spec);
+        cluster.edited(proc, spec).map(Arc::new)
+    }
+
+    /// The same without what somebody changed since.
+    fn described(&self, cluster: &Cluster, proc: u32) -> Result<Arc<JobSpec>, String> {
         if let Some(filled) = cluster.filled(proc) {
             return Ok(Arc::new(filled.clone()));
         }

@@ -102,6 +102,30 @@ fn a_job_that_needs_more_gets_what_its_description_says() {
 }
 
 #[test]
+fn a_part_of_a_gpu_grows_too() {
+    let mut farm = Farm::new(&[("w", 1)]);
+    let id = farm.submit(
+        "request_gpu_memory = 8G\nretry_request_gpu_memory_increase = RequestGPUMemory * 2\n\
+         retry_request_gpu_memory_max = 20G\nqueue",
+    );
+    let more = |used| exceeds(Exceeds::GpuMemory, used);
+    for (used, gets) in [(8_200, 16_384), (16_400, 20_480)] {
+        farm.ends(job(id, 0), more(used));
+        assert_eq!(farm.order(job(id, 0)).gpu_memory_mib, Some(gets));
+        let ad = farm.ad(job(id, 0));
+        let says = |name: &str| ad.get(name).unwrap().to_string();
+        assert_eq!(says("RequestGPUMemory"), gets.to_string());
+        assert_eq!(says("RequireGPUs"), format!("FreeGlobalMemoryMb >= {gets}"));
+    }
+    farm.ends(job(id, 0), more(0));
+    assert_eq!(
+        farm.outcome(job(id, 0)),
+        "Held 34.103 needed more GPU memory than it has; it has 20480 MiB, and \
+         retry_request_gpu_memory_max is 20480 MiB"
+    );
+}
+
+#[test]
 fn what_was_raised_is_asked_for_everywhere() {
     let mut farm = Farm::new(&[("w", 2)]);
     // A row's own value gives way too.
@@ -238,6 +262,7 @@ fn so_many_jobs_of_a_cluster_there_are_at_a_time() {
             [2, 2, 0, 6],
         ),
         ("max_materialize = 100", [8, 2, 0, 0]),
+        ("max_idle = 7", [7, 2, 0, 1]),
     ];
     for (text, expected) in rows {
         let mut farm = Farm::new(&[("w", 2)]);

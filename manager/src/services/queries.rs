@@ -1,161 +1,114 @@
 //! Looks at the queue: what was asked for, found and counted. How a row looks is `rows`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use manager_core::{Cluster, NodeState, ProcState, Queue, Run, RunState, Why};
-use proto::convert::{Malformed, parse};
-use proto::nouns::{JobId, Now, Subject};
+use manager_core::{Cluster, NodeState, Probe, ProcState, Queue, Run, RunState, Why, Worker};
+use proto::nouns::{JobId, Now, Subject, WorkerName};
 use proto::wire::{
-    Clause, File, JobsReply, JobsRequest, OutputsReply, RunsReply, RunsRequest, StudiesReply,
+    self, Clause, File, JobsReply, JobsRequest, OutputsReply, RunsReply, RunsRequest, StudiesReply,
     StudiesRequest, Which, WhyReply, WorkersReply, WorkersRequest,
 };
 use tonic::Status;
 
-use super::rows;
+use super::select::{Found, Scanned, Selection, Untouched, Visit, columns_of, constraint_of, scan};
+use super::{Shared, machines, rows};
 use crate::settings::JOBS_MAX;
 
 /// Sentences about nodes in one answer.
 const HINTS_MAX: usize = 50;
 
 /// A checked `JobsRequest`.
-pub(super) struct JobsWanted {
-    subjects: Vec<(String, Subject)>,
-    which: Which,
+struct JobsWanted {
+    selection: Selection,
     limit: usize,
     ads: rows::Ads,
+    columns: Vec<Probe>,
 }
 
 impl JobsWanted {
-    pub(super) fn parse(request: &JobsRequest) -> Result<JobsWanted, Malformed> {
-        let subject = |id: &String| Ok((id.clone(), parse("ids", id)?));
+    fn parse(request: &JobsRequest) -> Result<JobsWanted, Status> {
         let limit = match request.limit as usize {
             0 => JOBS_MAX,
             limit => limit.min(JOBS_MAX),
         };
         Ok(JobsWanted {
-            subjects: request
-                .ids
-                .iter()
-                .map(subject)
-                .collect::<Result<_, Malformed>>()?,
-            which: request.which(),
+            selection: Selection::parse(
+                &request.ids,
+                &request.owners,
+                &request.constraint,
+                request.which(),
+            )?,
             limit,
             ads: if request.with_ads {
                 rows::Ads::With
             } else {
                 rows::Ads::Without
             },
+            columns: columns_of(&request.columns)?,
         })
     }
 
-    /// Whether a job in this state is wanted.
-    fn wants(&self, ended: bool) -> bool {
-        match self.which {
-            Which::Unspecified | Which::All => true,
-            Which::Queued => !ended,
-            Which::Ended => ended,
+    /// Untouched jobs are alike, but not their ads.
+    fn untouched(&self) -> Untouched {
+        match self.ads {
+            rows::Ads::Without if self.columns.is_empty() => Untouched::Together,
+            rows::Ads::With | rows::Ads::Without => Untouched::Apart,
         }
     }
 }
 
-pub(super) fn jobs(queue: &Queue, wanted: &JobsWanted) -> JobsReply {
-    let mut reply = JobsReply::default();
-    for (text, subject) in &wanted.subjects {
-        let known = match subject {
-            Subject::Job(job) => queue.job(*job).is_some(),
-            Subject::Whole(id) => is_known(queue, *id),
+/// Jobs, slice by slice.
+///
+/// # Errors
+/// What of the request cannot be read; that the manager stops.
+pub(super) async fn jobs(shared: &Shared, request: &JobsRequest) -> Result<JobsReply, Status> {
+    let wanted = Arc::new(JobsWanted::parse(request)?);
+    let now = crate::clock::now();
+    let (mut reply, mut from) = (JobsReply::default(), None);
+    loop {
+        let wanted = wanted.clone();
+        let look = move |queue: &Queue| {
+            let mut reply = reply;
+            if from.is_none() {
+                reply.unknown = wanted.selection.unknown(queue);
+            }
+            let mut add = |found: Found<'_>| add_job(queue, now, &wanted, &found, &mut reply);
+            let (selection, untouched) = (&wanted.selection, wanted.untouched());
+            let scanned = scan(queue, now, selection, from, untouched, &mut add);
+            (reply, scanned)
         };
-        if !known {
-            reply.unknown.push(text.clone());
+        let scanned;
+        (reply, scanned) = shared.queue.read(look).await?;
+        match scanned {
+            Scanned::More(cursor) => from = Some(cursor),
+            Scanned::Done | Scanned::Enough => return Ok(reply),
         }
     }
-    // A DAG run stands for its sub-DAGs, too.
-    let whole = wanted
-        .subjects
-        .iter()
-        .filter_map(|(_, subject)| match subject {
-            Subject::Job(_) => None,
-            Subject::Whole(id) => Some(*id),
-        });
-    let runs: BTreeSet<u32> = whole
-        .flat_map(|id| queue.family(id).map(|run| run.id))
-        .collect();
-    let named = |job: JobId, top: u32| {
-        wanted.subjects.is_empty()
-            || runs.contains(&top)
-            || wanted.subjects.iter().any(|(_, subject)| match subject {
-                Subject::Job(named) => *named == job,
-                Subject::Whole(id) => *id == job.cluster || *id == top,
-            })
-    };
-    // The newest of what ended, the oldest of what waits.
-    let newest_first = wanted.which == Which::Ended;
-    let mut clusters: Vec<&Cluster> = queue.clusters().values().collect();
-    if newest_first {
-        clusters.reverse();
-    }
-    for cluster in clusters {
-        jobs_of(queue, cluster, wanted, &named, &mut reply);
-        if reply.truncated {
-            break;
-        }
-    }
-    reply
 }
 
-fn jobs_of(
+fn add_job(
     queue: &Queue,
-    cluster: &Cluster,
+    now: Now,
     wanted: &JobsWanted,
-    named: &impl Fn(JobId, u32) -> bool,
+    found: &Found<'_>,
     reply: &mut JobsReply,
-) {
-    let top = cluster.top();
-    for (&proc, record) in &cluster.procs {
-        let job = JobId {
-            cluster: cluster.id,
-            proc,
-        };
-        if !wanted.wants(record.state.is_final()) || !named(job, top) {
-            continue;
-        }
-        if reply.jobs.len() >= wanted.limit {
-            reply.truncated = true;
-            return;
-        }
-        reply.jobs.push(rows::job(queue, cluster, job, wanted.ads));
-    }
-    if !wanted.wants(false) {
-        return;
-    }
-    let is_named = |proc: u32| {
-        named(
-            JobId {
-                cluster: cluster.id,
-                proc,
-            },
-            top,
-        )
-    };
-    let Some(first) = cluster.fresh().find(|proc| is_named(*proc)) else {
-        return;
-    };
+) -> Visit {
     if reply.jobs.len() >= wanted.limit {
         reply.truncated = true;
-        return;
+        return Visit::Enough;
     }
-    let single = |(_, subject): &(String, Subject)| matches!(subject, Subject::Job(_));
     let job = JobId {
-        cluster: cluster.id,
-        proc: first,
+        cluster: found.cluster.id,
+        proc: found.proc,
     };
-    let mut row = rows::job(queue, cluster, job, wanted.ads);
-    row.count = if wanted.subjects.iter().any(single) {
-        cluster.fresh().filter(|proc| is_named(*proc)).count() as u64
-    } else {
-        cluster.fresh_count()
-    };
+    let mut row = rows::job(queue, found.cluster, job, wanted.ads);
+    row.count = found.count;
+    if !wanted.columns.is_empty() {
+        row.cells = rows::cells(queue.show(now, found.cluster, found.proc, &wanted.columns));
+    }
     reply.jobs.push(row);
+    Visit::GoOn
 }
 
 pub(super) fn runs(queue: &Queue, request: &RunsRequest) -> RunsReply {
@@ -185,15 +138,38 @@ pub(super) fn runs(queue: &Queue, request: &RunsRequest) -> RunsReply {
     }
 }
 
-pub(super) fn workers(queue: &Queue, now: Now, request: &WorkersRequest) -> WorkersReply {
-    let ads = if request.with_ads {
-        rows::Ads::With
-    } else {
-        rows::Ads::Without
+/// A checked `WorkersRequest`.
+pub(super) struct WorkersWanted {
+    ads: rows::Ads,
+    constraint: Option<Probe>,
+    columns: Vec<Probe>,
+}
+
+impl WorkersWanted {
+    pub(super) fn parse(request: &WorkersRequest) -> Result<WorkersWanted, Status> {
+        Ok(WorkersWanted {
+            ads: if request.with_ads {
+                rows::Ads::With
+            } else {
+                rows::Ads::Without
+            },
+            constraint: constraint_of(&request.constraint)?,
+            columns: columns_of(&request.columns)?,
+        })
+    }
+}
+
+pub(super) fn workers(queue: &Queue, now: Now, wanted: &WorkersWanted) -> WorkersReply {
+    let constraint = wanted.constraint.as_ref();
+    let meant = queue.workers().iter().filter(|(_, worker)| {
+        constraint.is_none_or(|constraint| constraint.holds(&worker.slot, now))
+    });
+    let row = |(name, worker): (&WorkerName, &Worker)| wire::Worker {
+        cells: rows::cells(worker.show(now, &wanted.columns)),
+        ..machines::worker(queue, now, name, worker, wanted.ads)
     };
-    let row = |(name, worker)| rows::worker(queue, now, name, worker, ads);
     WorkersReply {
-        workers: queue.workers().iter().map(row).collect(),
+        workers: meant.map(row).collect(),
     }
 }
 

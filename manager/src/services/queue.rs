@@ -1,26 +1,24 @@
 //! The service for people: each call in one line, done in the modules beside.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use manager_core::{Act, AfterDrain, Command, DrainMode, DrainRequest as Ask, Refusal, Reply};
+use manager_core::{AfterDrain, Command, DrainMode, DrainRequest as Ask, Refusal, Reply};
 use proto::convert::parse;
 use proto::nouns::{JobId, LogStream, Subject};
-use proto::wire::act_request::Action;
 use proto::wire::queue_server::Queue;
 use proto::wire::{
-    ActReply, ActRequest, Acted, DrainReply, DrainRequest, Event, InfoReply, InfoRequest,
-    JobsReply, JobsRequest, LogChunk, LogsRequest, OutputsReply, OutputsRequest, PlanReply,
-    PlanRequest, RescueReply, RescueRequest, RunsReply, RunsRequest, SteerReply, SteerRequest,
-    StudiesReply, StudiesRequest, SubmitReply, SubmitRequest, WatchRequest, WhyReply, WhyRequest,
-    WorkersReply, WorkersRequest,
+    ActReply, ActRequest, BatchesReply, BatchesRequest, DrainReply, DrainRequest, FollowRequest,
+    InfoReply, InfoRequest, JobsReply, JobsRequest, LogChunk, LogsRequest, OutputsReply,
+    OutputsRequest, PlanReply, PlanRequest, RescueReply, RescueRequest, RunsReply, RunsRequest,
+    SteerReply, SteerRequest, StudiesReply, StudiesRequest, SubmitReply, SubmitRequest, Update,
+    WhyReply, WhyRequest, WorkersReply, WorkersRequest,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::logs::{Follow, Wanted};
-use super::{Shared, logs, outputs, queries, steer, submit, watch};
+use super::{Shared, act, batches, follow, logs, outputs, queries, steer, submit};
 use crate::address;
 
 /// Bytes of the reason for a drain, which is kept and shown.
@@ -54,14 +52,13 @@ impl Queue for QueueService {
     }
 
     async fn jobs(&self, request: Request<JobsRequest>) -> Answer<JobsReply> {
-        let request = request.into_inner();
-        let wanted = queries::JobsWanted::parse(&request)?;
-        Ok(Response::new(
-            self.shared
-                .queue
-                .read(move |queue| queries::jobs(queue, &wanted))
-                .await?,
-        ))
+        let reply = queries::jobs(&self.shared, &request.into_inner()).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn batches(&self, request: Request<BatchesRequest>) -> Answer<BatchesReply> {
+        let reply = batches::batches(&self.shared, &request.into_inner()).await?;
+        Ok(Response::new(reply))
     }
 
     async fn runs(&self, request: Request<RunsRequest>) -> Answer<RunsReply> {
@@ -78,12 +75,12 @@ impl Queue for QueueService {
     }
 
     async fn workers(&self, request: Request<WorkersRequest>) -> Answer<WorkersReply> {
-        let request = request.into_inner();
+        let wanted = queries::WorkersWanted::parse(&request.into_inner())?;
         let now = crate::clock::now();
         let reply = self
             .shared
             .queue
-            .read(move |queue| queries::workers(queue, now, &request));
+            .read(move |queue| queries::workers(queue, now, &wanted));
         Ok(Response::new(reply.await?))
     }
 
@@ -98,24 +95,8 @@ impl Queue for QueueService {
     }
 
     async fn act(&self, request: Request<ActRequest>) -> Answer<ActReply> {
-        let request = request.into_inner();
-        let act = match request.action() {
-            Action::Unspecified => return Err(Status::invalid_argument("no action is named")),
-            Action::Hold => Act::Hold,
-            Action::Release => Act::Release,
-            Action::Remove => Act::Remove,
-        };
-        let mut acted = Vec::new();
-        for id in request.ids {
-            let subject: Subject = parse("ids", &id)?;
-            let command = Command::Act {
-                act,
-                subject,
-                reason: request.reason.clone(),
-            };
-            acted.push(acted_of(id, self.shared.queue.carry(command).await?));
-        }
-        Ok(Response::new(ActReply { acted }))
+        let reply = act::act(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(reply))
     }
 
     async fn plan(&self, request: Request<PlanRequest>) -> Answer<PlanReply> {
@@ -145,7 +126,9 @@ impl Queue for QueueService {
         let command = Command::Drain { worker, request };
         let running = match self.shared.queue.carry(command).await? {
             Ok(Reply::Drained { running }) => running,
-            Ok(Reply::Done | Reply::Submitted { .. } | Reply::Acted { .. }) => 0,
+            Ok(
+                Reply::Done | Reply::Submitted { .. } | Reply::Acted { .. } | Reply::Edited { .. },
+            ) => 0,
             Err(refusal) => return Err(status_of(&refusal)),
         };
         Ok(Response::new(DrainReply { running }))
@@ -164,11 +147,11 @@ impl Queue for QueueService {
         Ok(Response::new(reply.ok_or_else(absent)?))
     }
 
-    type WatchStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<Event, Status>> + Send>>;
+    type FollowStream = ReceiverStream<Result<Update, Status>>;
 
-    async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
-        let stream = watch::watch(self.shared.clone(), request.into_inner());
-        Ok(Response::new(Box::pin(stream)))
+    async fn follow(&self, request: Request<FollowRequest>) -> Answer<Self::FollowStream> {
+        let stream = follow::follow(self.shared.clone(), request.into_inner())?;
+        Ok(Response::new(stream))
     }
 
     type LogsStream = ReceiverStream<Result<LogChunk, Status>>;
@@ -233,32 +216,6 @@ fn asked_of_worker(request: DrainRequest) -> Result<Ask, Status> {
     })
 }
 
-fn acted_of(id: String, result: Result<Reply, Refusal>) -> Acted {
-    match result {
-        Ok(Reply::Acted { changed }) => Acted {
-            id,
-            changed,
-            error: String::new(),
-            unknown: false,
-        },
-        Ok(Reply::Done | Reply::Submitted { .. } | Reply::Drained { .. }) => Acted {
-            id,
-            changed: 0,
-            error: String::new(),
-            unknown: false,
-        },
-        Err(refusal) => {
-            let unknown = matches!(refusal, Refusal::Unknown { .. });
-            Acted {
-                id,
-                changed: 0,
-                error: refusal.to_string(),
-                unknown,
-            }
-        }
-    }
-}
-
 /// A refusal as a call's status.
 pub(super) fn status_of(refusal: &Refusal) -> Status {
     let text = refusal.to_string();
@@ -272,6 +229,6 @@ pub(super) fn status_of(refusal: &Refusal) -> Status {
         | Refusal::DrainCheck { .. }
         | Refusal::Session { .. } => Status::failed_precondition(text),
         Refusal::QueueFull { .. } => Status::resource_exhausted(text),
-        Refusal::Invalid { .. } => Status::invalid_argument(text),
+        Refusal::Invalid { .. } | Refusal::BadEdit { .. } => Status::invalid_argument(text),
     }
 }

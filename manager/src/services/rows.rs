@@ -1,11 +1,11 @@
-//! Rows: how a job, a run, a node, a study or a worker looks to those who ask.
+//! Rows: how a job, a run, a node or a study looks to those who ask. Workers are in `machines`.
 
 use dags::dag::{NodeKind, Reads, Role};
 use manager_core::{
-    Carve, Cluster, Cut, Ending, Halt, NodeState, ProcState, Queue, Run, RunState, Study,
-    TrialState, Worker, exit_of,
+    Cluster, Cut, Ending, Halt, NodeState, ProcState, Queue, Run, RunState, Shown, Study,
+    TrialState, exit_of,
 };
-use proto::nouns::{ClaimId, JobId, Now, WorkerName};
+use proto::nouns::JobId;
 use proto::wire;
 
 /// Parents of a node that its row names.
@@ -23,6 +23,12 @@ pub(super) enum Ads {
 pub(super) enum Nodes {
     With,
     Without,
+}
+
+/// What expressions came to in an ad.
+pub(super) fn cells(shown: Vec<Shown>) -> Vec<wire::Cell> {
+    let cell = |Shown { text, json }| wire::Cell { text, json };
+    shown.into_iter().map(cell).collect()
 }
 
 pub(super) fn job(queue: &Queue, cluster: &Cluster, job: JobId, ads: Ads) -> wire::Job {
@@ -349,63 +355,4 @@ fn trial(
         }
     }
     row
-}
-
-pub(super) fn worker(
-    queue: &Queue,
-    now: Now,
-    name: &WorkerName,
-    worker: &Worker,
-    ads: Ads,
-) -> wire::Worker {
-    let free = &worker.free;
-    let state = match (
-        worker.session,
-        queue.is_drained(name),
-        worker.carves.is_empty(),
-    ) {
-        (None, _, _) => "Offline",
-        (Some(_), true, true) => "Drained",
-        (Some(_), true, false) => "Draining",
-        (Some(_), false, true) => "Unclaimed",
-        (Some(_), false, false) => "Claimed",
-    };
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let drain = queue.drain_of(name);
-    wire::Worker {
-        name: name.to_string(),
-        state: state.to_owned(),
-        cpus: worker.offer.cpus,
-        cpus_free: free.cpus,
-        memory_mib: worker.offer.memory_mib,
-        memory_mib_free: free.memory_mib,
-        gpus: count(worker.offer.gpus.len()),
-        gpus_free: free.gpus,
-        gpus_simulated: worker.machine.eval("GPUsSimulated").is_true(),
-        slots: (1..)
-            .zip(&worker.carves)
-            .map(|(at, carve)| slot(name, at, carve))
-            .collect(),
-        ad: match ads {
-            Ads::With => worker.slot.to_long(),
-            Ads::Without => String::new(),
-        },
-        last_heard_ms_ago: now.mono_ms.saturating_sub(worker.heard_mono_ms),
-        version: worker.version.clone(),
-        drain_mode: drain.map_or("", |drain| drain.mode.name()).to_owned(),
-        drain_reason: drain.map_or("", |drain| &drain.reason).to_owned(),
-    }
-}
-
-fn slot(worker: &WorkerName, at: u32, (claim, carve): (&ClaimId, &Carve)) -> wire::Slot {
-    wire::Slot {
-        name: format!("slot1_{at}@{worker}"),
-        job: carve.job.to_string(),
-        claim: claim.to_string(),
-        activity: if carve.vacating { "Vacating" } else { "Busy" }.to_owned(),
-        cpus: carve.taken.cpus,
-        memory_mib: carve.taken.memory_mib,
-        gpus: carve.gpus.clone(),
-        since_ms: carve.since_ms,
-    }
 }

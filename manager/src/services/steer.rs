@@ -13,9 +13,9 @@ pub(super) async fn steer(shared: &Shared, request: SteerRequest) -> Result<Stee
     let (run, request) = request_of(request)?;
     match shared.queue.carry(Command::Steer { run, request }).await? {
         Ok(Reply::Acted { changed }) => Ok(SteerReply { changed }),
-        Ok(Reply::Done | Reply::Submitted { .. } | Reply::Drained { .. }) => {
-            Ok(SteerReply { changed: 0 })
-        }
+        Ok(
+            Reply::Done | Reply::Submitted { .. } | Reply::Edited { .. } | Reply::Drained { .. },
+        ) => Ok(SteerReply { changed: 0 }),
         Err(refusal) => Err(status_of(&refusal)),
     }
 }

@@ -64,9 +64,11 @@ pub(super) async fn submit(shared: &Shared, request: SubmitRequest) -> Result<Su
                 warnings,
             })
         }
-        Ok(Reply::Done | Reply::Acted { .. } | Reply::Drained { .. }) => Err(Status::internal(
-            "a submission was answered with something else",
-        )),
+        Ok(Reply::Done | Reply::Acted { .. } | Reply::Edited { .. } | Reply::Drained { .. }) => {
+            Err(Status::internal(
+                "a submission was answered with something else",
+            ))
+        }
         Err(refusal) => Err(status_of(&refusal)),
     }
 }

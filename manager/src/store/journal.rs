@@ -125,6 +125,25 @@ fn read(key: &[u8], value: &[u8]) -> Result<Vec<StoredRow>, StoreError> {
 }
 
 impl Journal {
+    /// The numbers of the first and the last row that are kept; nothing where there is none.
+    pub(crate) fn bounds(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        let mut pages = self.db.range(vec![ROW]..vec![ROW + 1]);
+        let Some(page) = pages.next() else {
+            return Ok(None);
+        };
+        let (key, value) = page?;
+        let first = read(&key, &value)?;
+        let last = match pages.next_back() {
+            Some(page) => {
+                let (key, value) = page?;
+                read(&key, &value)?.last().map(|row| row.sequence)
+            }
+            None => first.last().map(|row| row.sequence),
+        };
+        let first = first.first().map(|row| row.sequence);
+        Ok(first.zip(last))
+    }
+
     /// The rows after `after`, oldest first, at most `count`.
     pub(crate) fn rows(&self, after: u64, count: usize) -> Result<Vec<StoredRow>, StoreError> {
         let wanted = after.saturating_add(1);

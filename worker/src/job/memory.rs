@@ -38,7 +38,7 @@ impl Census {
         }
         // To tell what is shared from what is not costs a walk through all of it.
         let shares = of_job.iter().map(|row| {
-            let own = row.resident_pages * page_bytes() >> 10;
+            let own = (row.resident_pages * page_bytes()) >> 10;
             proportional_kib(row.pid).unwrap_or(own)
         });
         shares.sum::<u64>() >> 10

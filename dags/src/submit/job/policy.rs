@@ -314,9 +314,13 @@ fn chooses(text: &str) -> bool {
     false
 }
 
-fn signal(job: &mut Job<'_, '_>, names: &'static [&'static str]) -> Option<String> {
-    let text = job.command(names)?;
-    let upper = text.text.to_ascii_uppercase();
+/// A signal's name by its name or number; nothing if it is neither.
+pub(in super::super) fn signal_name(text: &str) -> Option<String> {
+    Some(canonical(text)).filter(|name| SIGNALS.contains(&name.as_str()))
+}
+
+fn canonical(text: &str) -> String {
+    let upper = text.to_ascii_uppercase();
     let name = match upper.as_str() {
         "1" => "SIGHUP",
         "2" => "SIGINT",
@@ -327,7 +331,12 @@ fn signal(job: &mut Job<'_, '_>, names: &'static [&'static str]) -> Option<Strin
         "15" => "SIGTERM",
         other => other,
     };
-    let name = name.to_owned();
+    name.to_owned()
+}
+
+fn signal(job: &mut Job<'_, '_>, names: &'static [&'static str]) -> Option<String> {
+    let text = job.command(names)?;
+    let name = canonical(&text.text);
     if !SIGNALS.contains(&name.as_str()) {
         let message = format!("`{}` is no signal", text.text);
         let meant = format!("SIG{name}");

@@ -107,6 +107,18 @@ impl Queue {
         if let Event::TrialAdded { run, node, .. } = event {
             return self.trial_submit(*run, *node).into_iter().collect();
         }
+        if let Event::RestChanged { cluster: id, .. } = event {
+            let cluster = &self.clusters[id];
+            let over = cluster.is_told_late() && cluster.ended() && self.is_told(*id);
+            let job = JobId {
+                cluster: *id,
+                proc: 0,
+            };
+            return over
+                .then_some((job, Moment::ClusterRemove))
+                .into_iter()
+                .collect();
+        }
         let (Some(job), Before::Job(record)) = (event.job(), before) else {
             return Vec::new();
         };
@@ -226,6 +238,8 @@ fn moments_of<'a>(event: &'a Event, record: Option<&'a Proc>) -> Vec<Moment<'a>>
         | Event::FilesAdded { .. }
         | Event::TrialAdded { .. }
         | Event::TrialEnded { .. }
+        | Event::JobsEdited { .. }
+        | Event::RestChanged { .. }
         | Event::WorkerDrained { .. }
         | Event::RulesSet(_)
         | Event::AccountSet { .. }

@@ -180,13 +180,13 @@ impl Queue {
         };
         let ad = self.job_ad(cluster, job, &spec);
         let submitter = Submitter::of(&spec, &cluster.owner);
-        let priority = match cluster.node() {
-            Some((run, node)) => match self.runs[&run].priority_of(node) {
-                0 => spec.priority,
-                priority => priority,
-            },
-            None => spec.priority,
+        let given = cluster.own_priority(job.proc);
+        let given = given.or_else(|| cluster.edited_priority());
+        let of_node = || {
+            let (run, node) = cluster.node()?;
+            Some(self.runs[&run].priority_of(node)).filter(|priority| *priority != 0)
         };
+        let priority = given.or_else(of_node).unwrap_or(spec.priority);
         let place = cluster.place_at(priority, Some(job.proc));
         let Negotiation { market, order, .. } = &self.negotiation;
         let key = key_of(market, order, &ad, &spec);

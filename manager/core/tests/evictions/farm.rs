@@ -11,7 +11,8 @@ use manager_core::{
     NewCluster, NewRun, ProcState, Queue, Refusal, Reply, Steer, Step, Write,
 };
 use proto::nouns::{
-    ClaimId, Ended, JobId, Now, Offer, Report, Subject, ToManager, ToWorker, WorkOrder, WorkerName,
+    ClaimId, Ended, JobId, Now, Offer, OfferedGpu, Report, Subject, ToManager, ToWorker, WorkOrder,
+    WorkerName,
 };
 
 const LIMITS: Limits = Limits {
@@ -78,13 +79,19 @@ impl Farm {
         let worker: WorkerName = name.parse().unwrap();
         let entry = self.workers.get_mut(&worker).unwrap();
         entry.0 = self.sessions;
-        let ad = "Machine = \"m\"\nArch = \"X86_64\"\nOpSys = \"LINUX\"\nHasFileTransfer = true";
+        let gpu = "GlobalMemoryMb = 81920\nFreeGlobalMemoryMb = 81920";
+        let ad = "Machine = \"m\"\nArch = \"X86_64\"\nOpSys = \"LINUX\"\nHasFileTransfer = true\n\
+            SharableGPUs = {[FreeGlobalMemoryMb = 81920]}";
         let offer = Offer {
             ad: ad.to_owned(),
             cpus: entry.1,
             memory_mib: 65_536,
             disk_kib: 1 << 30,
-            gpus: Vec::new(),
+            gpus: vec![OfferedGpu {
+                id: "GPU-1".to_owned(),
+                ad: gpu.to_owned(),
+                broken: None,
+            }],
             resources: BTreeMap::new(),
         };
         let own = self.orders.iter().filter(|(_, (of, _))| *of == worker);
