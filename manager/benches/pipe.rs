@@ -2,7 +2,8 @@
 //! temporary directory, and simulated workers that run nothing over real sessions. Prints besides
 //! what sled does when it is given records of the same number and size, synced as often.
 //!
-//! `cargo bench -p manager --bench pipe -- [JOBS [WORKERS [CPUS]]]`
+//! `cargo bench -p manager --bench pipe -- [JOBS [WORKERS [CPUS]]]`; without workers it tells what
+//! so many jobs that wait cost. `-- dag [NODES]` queues a DAG of so many separate clusters.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 use std::collections::BTreeMap;
@@ -43,10 +44,13 @@ fn main() {
     let (jobs, workers, cpus) = (number(0, 100_000), number(1, 64), number(2, 8));
     let dir = tempfile::tempdir().unwrap();
     let house = runtime("manager");
+    let is_dag = std::env::args().any(|arg| arg == "dag");
+    let workers = if is_dag { 0 } else { workers };
     let mut settings = Settings::new(dir.path().join("manager"));
     settings.lease_ms = 600_000;
     let manager = house.block_on(manager::start(settings)).unwrap();
     let address = format!("http://{}", manager.address());
+    let before = memory_mb("VmRSS");
     let field = runtime("workers");
     let done = Arc::new(Done {
         count: AtomicU64::new(0),
@@ -59,8 +63,12 @@ fn main() {
             tokio::spawn(serve(line, done.clone()));
         }
         let begun = Instant::now();
-        submit(&address, dir.path(), jobs).await;
+        let id = submit(&address, dir.path(), jobs, is_dag).await;
         let submitted = begun.elapsed();
+        if workers == 0 {
+            queued(&address, id, jobs, is_dag).await;
+            return (begun.elapsed().as_secs_f64(), submitted);
+        }
         let mut all = done.all.subscribe();
         all.wait_for(|all| *all).await.unwrap();
         (begun.elapsed().as_secs_f64(), submitted)
@@ -68,7 +76,9 @@ fn main() {
     let cpu = cpu_by_thread();
     println!("jobs {jobs}, workers {workers}, cpus of each {cpus}");
     println!("submit            {:8.1} ms", submit.as_secs_f64() * 1e3);
+    println!("all               {:8.1} ms", seconds * 1e3);
     println!("jobs per second   {:8.0}", jobs as f64 / seconds);
+    println!("memory more       {:8.1} MB", memory_mb("VmRSS") - before);
     for (thread, ms) in cpu {
         println!(
             "cpu per job       {:8.1} µs  {thread}",
@@ -77,12 +87,14 @@ fn main() {
     }
     house.block_on(manager.drain()).unwrap();
     drop((field, house));
-    println!("memory            {:8.1} MB", memory_mb());
+    println!("memory at most    {:8.1} MB", memory_mb("VmHWM"));
     println!(
         "on disk           {:8.1} MB",
         bytes_below(&dir.path().join("manager")) as f64 / 1e6
     );
-    limit(jobs);
+    if workers > 0 {
+        limit(jobs);
+    }
 }
 
 fn runtime(name: &str) -> Runtime {
@@ -159,20 +171,52 @@ async fn serve(mut line: Line, done: Arc<Done>) {
     }
 }
 
-async fn submit(address: &str, dir: &Path, jobs: u64) {
-    let text = format!("executable = /bin/true\ntransfer_executable = false\nqueue {jobs}\n");
+async fn client(address: &str) -> QueueClient<tonic::transport::Channel> {
     let endpoint = tonic::transport::Endpoint::from_shared(address.to_owned()).unwrap();
-    let mut client = QueueClient::new(endpoint.connect().await.unwrap());
+    QueueClient::new(endpoint.connect().await.unwrap())
+}
+
+async fn submit(address: &str, dir: &Path, jobs: u64, is_dag: bool) -> u32 {
+    let count = if is_dag { 1 } else { jobs };
+    let text = format!("executable = /bin/true\ntransfer_executable = false\nqueue {count}\n");
+    let mut sources = vec![("job.sub".to_owned(), text)];
+    let mut main = "job.sub";
+    if is_dag {
+        let nodes = (0..jobs).map(|node| format!("JOB n{node} job.sub\n"));
+        main = "pipe.dag";
+        sources.push((main.to_owned(), nodes.collect()));
+    }
     let request = wire::SubmitRequest {
         key: "pipe".to_owned(),
         owner: "ann".to_owned(),
         directory: dir.to_str().unwrap().to_owned(),
-        main: "job.sub".to_owned(),
-        sources: [("job.sub".to_owned(), text)].into(),
+        main: main.to_owned(),
+        sources: sources.into_iter().collect(),
         delivery: wire::Delivery::Write.into(),
         ..wire::SubmitRequest::default()
     };
-    client.submit(request).await.unwrap();
+    let mut client = client(address).await.max_encoding_message_size(1 << 30);
+    client.submit(request).await.unwrap().into_inner().id
+}
+
+/// Waits until every job is in the queue.
+async fn queued(address: &str, id: u32, jobs: u64, is_dag: bool) {
+    let mut client = client(address).await;
+    loop {
+        let request = wire::RunsRequest {
+            ids: vec![id],
+            ..wire::RunsRequest::default()
+        };
+        let runs = client.runs(request).await.unwrap().into_inner().runs;
+        let running = |run: &wire::Run| {
+            run.counts
+                .is_some_and(|counts| u64::from(counts.running) >= jobs)
+        };
+        if !is_dag || runs.iter().any(running) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// What sled alone does with one record for each start and one for each end.
@@ -221,9 +265,9 @@ fn cpu_by_thread() -> BTreeMap<String, f64> {
     found
 }
 
-fn memory_mb() -> f64 {
+fn memory_mb(what: &str) -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(what)).unwrap();
     let kb: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kb / 1e3
 }

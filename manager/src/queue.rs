@@ -307,35 +307,24 @@ impl Owner {
         self.finish(turn)?;
         loop {
             let mut turn = Turn::default();
-            let asked = self.wait(&mut receiver).await;
+            let due = self.queue.next_deadline().map(|(at, _)| at);
+            let asked = wait(&mut receiver, due).await;
             self.queue.set_log_offset(clock::offset_s());
-            match asked {
-                Some(ask) => self.take(ask, &mut turn),
-                None => turn.take(self.queue.step(clock::now(), Command::Tick), None),
+            if let Some(ask) = asked {
+                self.take(ask, &mut turn);
             }
             while turn.commands < GROUP_MAX
                 && let Ok(ask) = receiver.try_recv()
             {
                 self.take(ask, &mut turn);
             }
-            let due = self.queue.next_deadline();
-            if due.is_some_and(|(at, _)| clock::until(at).is_zero()) {
+            // Asks that keep coming do not keep what is due from being done.
+            if due.is_some_and(|at| clock::until(at).is_zero()) {
                 turn.take(self.queue.step(clock::now(), Command::Tick), None);
             }
             if self.finish(turn)? == Next::Stop {
                 return self.store.sync().map_err(|error| store_fault(&error));
             }
-        }
-    }
-
-    /// The next ask, or nothing when a deadline passes first.
-    async fn wait(&self, receiver: &mut mpsc::Receiver<Ask>) -> Option<Ask> {
-        let next = async { Some(receiver.recv().await.unwrap_or(Ask::Stop)) };
-        match self.queue.next_deadline() {
-            None => next.await,
-            Some((at, _)) => tokio::time::timeout(clock::until(at), next)
-                .await
-                .unwrap_or(None),
         }
     }
 
@@ -445,6 +434,17 @@ impl Owner {
         if line.sender.try_send(messages).is_err() || last {
             self.sessions.remove(&session);
         }
+    }
+}
+
+/// The next ask, or nothing when what is due comes first.
+async fn wait(receiver: &mut mpsc::Receiver<Ask>, due: Option<u64>) -> Option<Ask> {
+    let next = async { Some(receiver.recv().await.unwrap_or(Ask::Stop)) };
+    match due {
+        None => next.await,
+        Some(at) => tokio::time::timeout(clock::until(at), next)
+            .await
+            .unwrap_or(None),
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) use journal::{Journal, StoredRow};
 
 /// Changes with every change that an older manager could not read.
 const FORMAT: u32 = 2;
-const CACHE_BYTES: u64 = 64 << 20;
+/// Pages are read only to be written anew.
+const CACHE_BYTES: u64 = 16 << 20;
 /// Turns that leave the log with one write at most.
 const RETIRED_MAX: usize = 4;
 
@@ -48,7 +49,7 @@ pub(crate) struct Store {
     file: File,
     bounds: Bounds,
     /// Pages of more than one chunk, and how many they have.
-    chunks: BTreeMap<Vec<u8>, u16>,
+    chunks: BTreeMap<Vec<u8>, u32>,
     pending: Pending,
     turn_next: u64,
     /// The first row of the oldest page of rows, and the next row to come.
@@ -74,6 +75,9 @@ const BOUNDS: Bounds = Bounds {
 
 /// All records, by their keys.
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Values by their names, with how many chunks they have.
+type Values = BTreeMap<Vec<u8>, (Vec<u8>, u32)>;
 
 /// What is wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -320,7 +324,7 @@ impl Store {
 
     fn put(&mut self, batch: &mut sled::Batch, name: Vec<u8>, value: Option<&[u8]>) {
         let before = self.chunks.get(&name).copied().unwrap_or(1);
-        let mut count = 0_u16;
+        let mut count = 0_u32;
         for chunk in value.into_iter().flat_map(chunks_of) {
             batch.insert(chunk_key(&name, count), framed(chunk));
             count += 1;
@@ -383,8 +387,8 @@ impl Store {
 }
 
 /// Values of one kind, put together from their chunks, with how many they have.
-fn read_values(db: &sled::Db, kind: u8) -> Result<BTreeMap<Vec<u8>, (Vec<u8>, u16)>, StoreError> {
-    let mut values: BTreeMap<Vec<u8>, (Vec<u8>, u16)> = BTreeMap::new();
+fn read_values(db: &sled::Db, kind: u8) -> Result<Values, StoreError> {
+    let mut values = Values::new();
     for entry in db.scan_prefix([kind]) {
         let (key, value) = entry?;
         let payload = unframed(&key, &value)?;

@@ -14,7 +14,7 @@ const QUIET: Duration = Duration::from_millis(10);
 const HOLD: Duration = Duration::from_millis(5);
 
 /// How long a report waits for others while the manager has sent work ahead.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(5);
 /// What is ready is said when it is so much.
 const READY_MAX: usize = 64;
 

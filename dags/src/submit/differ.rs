@@ -44,7 +44,7 @@ const OF_NODES: [&str; 4] = [
 const OF_NODES_COMMON: [&str; 3] = ["dagnode", "dagman", "dagparent"];
 
 /// What of the jobs of a cluster may differ from one to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Differs {
     /// Their ids alone.
     Nothing,

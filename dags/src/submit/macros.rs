@@ -2,6 +2,7 @@
 //! `best.*`.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// What the name of a macro begins with that is a variable of the submitter's environment.
 pub(super) const ENVIRONMENT: &str = "ENV.";
@@ -13,11 +14,11 @@ pub struct Macros {
     list: Vec<Macro>,
 }
 
-/// One named value.
+/// One named value. Most are short, and a DAG has some for each of its nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Macro {
-    pub name: String,
-    pub value: String,
+    pub name: SmolStr,
+    pub value: SmolStr,
     pub placement: Placement,
 }
 
@@ -58,8 +59,8 @@ impl Macros {
 
     fn put(&mut self, name: &str, value: String, placement: Placement) {
         let entry = Macro {
-            name: name.to_owned(),
-            value,
+            name: name.into(),
+            value: value.into(),
             placement,
         };
         match self.list.iter_mut().find(|old| is_same(&old.name, name)) {

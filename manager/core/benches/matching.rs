@@ -29,6 +29,14 @@ struct Pool {
     running: Vec<(ClaimId, WorkerName)>,
     claims: usize,
     longest: Duration,
+    matching: Matching,
+}
+
+/// Whether a turn ends behind each command.
+#[derive(Clone, Copy, PartialEq)]
+enum Matching {
+    AtOnce,
+    Later,
 }
 
 fn main() {
@@ -38,7 +46,12 @@ fn main() {
     );
     first_assignment();
     println!("\nqueue, jobs   refill, µs: median   90 %   99 %   a new kind, µs: median");
-    for jobs in [1_000, 10_000, 100_000, 1_000_000] {
+    let sizes = std::env::args().filter_map(|arg| arg.parse().ok());
+    let mut sizes: Vec<u32> = sizes.collect();
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000, 100_000, 1_000_000];
+    }
+    for jobs in sizes {
         growth(jobs);
     }
 }
@@ -46,7 +59,9 @@ fn main() {
 fn first_assignment() {
     let mut pool = Pool::new(WORKERS);
     let begin = Instant::now();
+    pool.matching = Matching::Later;
     pool.queue_jobs(JOBS, KINDS);
+    pool.matching = Matching::AtOnce;
     let queued = begin.elapsed();
     let begin = Instant::now();
     pool.settle();
@@ -126,6 +141,7 @@ impl Pool {
             running: Vec::new(),
             claims: 0,
             longest: Duration::ZERO,
+            matching: Matching::AtOnce,
         };
         let groups = (0..GROUPS).map(|group| {
             format!(
@@ -226,6 +242,9 @@ impl Pool {
         self.now.wall_ms += 1;
         let step = self.queue.step(self.now, command);
         let reply = self.take(step);
+        if self.matching == Matching::Later {
+            return reply;
+        }
         let step = self.queue.finish_turn(self.now);
         self.take(step);
         let changes: BTreeMap<RecordKey, Option<Vec<u8>>> = self.queue.take_changes();

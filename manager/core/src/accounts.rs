@@ -269,9 +269,9 @@ pub enum Setting {
 }
 
 /// The limits that a job counts against, where they do not depend on the machine.
-pub(crate) fn listed_limits(spec: &JobSpec) -> Vec<(String, f64)> {
+pub(crate) fn listed_limits(spec: &JobSpec) -> &[(String, f64)] {
     match &spec.policy.concurrency_limits {
-        ConcurrencyLimits::Listed(limits) => limits.clone(),
-        ConcurrencyLimits::None | ConcurrencyLimits::Computed(_) => Vec::new(),
+        ConcurrencyLimits::Listed(limits) => limits,
+        ConcurrencyLimits::None | ConcurrencyLimits::Computed(_) => &[],
     }
 }

@@ -390,8 +390,15 @@ impl Queue {
 
     fn job_started(&mut self, now: Now, job: JobId) {
         let proc = self.touch(job);
-        if let ProcState::Running { phase, .. } = &mut proc.state {
+        if let ProcState::Running {
+            phase,
+            claim,
+            worker,
+            ..
+        } = &mut proc.state
+        {
             let before = std::mem::replace(phase, Phase::Executing);
+            let (claim, worker) = (*claim, worker.clone());
             proc.past.executing_ms.get_or_insert(now.wall_ms);
             if before == Phase::Ahead {
                 let cluster = self.clusters.get_mut(&job.cluster);
@@ -399,6 +406,11 @@ impl Queue {
                 tally.idle -= 1;
                 tally.ahead -= 1;
                 tally.running += 1;
+            }
+            let entry = self.pool.workers.get_mut(&worker);
+            if let Some(carve) = entry.and_then(|entry| entry.carves.get_mut(&claim)) {
+                // Too late to be called back.
+                carve.called_back = false;
             }
             self.limit_time(now, job);
         }

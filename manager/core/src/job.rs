@@ -601,6 +601,14 @@ impl Queue {
         }
     }
 
+    /// [`Queue::shared_spec`], of which no ad is wanted.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn spec(&self, cluster: &Cluster, proc: u32) -> Result<Arc<JobSpec>, String> {
+        self.shared_spec(cluster, proc)
+    }
+
     /// The macros that a job's description is expanded with.
     pub(crate) fn macros_of<'a>(&self, cluster: &'a Cluster, proc: u32) -> Cow<'a, Macros> {
         let mut macros = Cow::Borrowed(&cluster.macros);

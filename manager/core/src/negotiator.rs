@@ -27,7 +27,7 @@ mod market;
 mod order;
 mod sort;
 
-pub(crate) use autocluster::Autocluster;
+pub(crate) use autocluster::{Autocluster, RunTimes};
 pub(crate) use demand::{AutoId, Placed, Sorting};
 pub(crate) use market::Change;
 pub(crate) use order::Order;
@@ -119,7 +119,8 @@ impl Queue {
         let mut claims = 0;
         if self.negotiation.market.anything_open() {
             while let Some(who) = pass.fair.next() {
-                if claims == CLAIMS_PER_TURN_MAX || self.pool_is_full() {
+                let market = &self.negotiation.market;
+                if claims == CLAIMS_PER_TURN_MAX || self.pool_is_full() || !market.anything_open() {
                     break;
                 }
                 match self.serve(now, &mut pass, who, step) {
@@ -155,7 +156,7 @@ impl Queue {
                 continue;
             };
             let limits = listed_limits(entry.spec());
-            if self.accounts.exceeded(&self.rules, &limits).is_none() {
+            if self.accounts.exceeded(&self.rules, limits).is_none() {
                 pass.unplaced.push((who, head));
             }
         }
@@ -189,9 +190,9 @@ impl Queue {
             let line = self.negotiation.demand.line(submitter)?;
             let head = line.after(cursor)?;
             let (place, auto) = head;
-            if !pass.nowhere.contains(&auto)
-                && let Some(job) = self.first_of(place)
-            {
+            if self.is_hopeless(pass, auto) {
+                pass.unplaced.push((who, head));
+            } else if let Some(job) = self.first_of(place) {
                 match self.seek(now, &pass.fair, who, job, auto) {
                     Sought::At { event, weight } => {
                         self.carry_out(now, vec![*event], step);
@@ -213,11 +214,16 @@ impl Queue {
                     }
                     Sought::Refused => {}
                 }
-            } else if pass.nowhere.contains(&auto) {
-                pass.unplaced.push((who, head));
             }
             pass.cursors.insert(who, head);
         }
+    }
+
+    /// Whether nothing has changed for an autocluster since nothing was free for it.
+    fn is_hopeless(&self, pass: &Pass, auto: AutoId) -> bool {
+        let entry = self.negotiation.autos.get(&auto);
+        let market = &self.negotiation.market;
+        pass.nowhere.contains(&auto) || entry.is_none_or(|entry| entry.has_failed_in(market))
     }
 
     /// The first idle job that an entry among the waiting stands for.
@@ -242,7 +248,7 @@ impl Queue {
             return Sought::Nowhere;
         };
         let limits = listed_limits(entry.spec());
-        let found = match self.accounts.exceeded(&self.rules, &limits) {
+        let found = match self.accounts.exceeded(&self.rules, limits) {
             Some(_) => Err(Sought::Refused),
             None => Ok(self.find(now, job, &mut entry)),
         };
@@ -447,10 +453,14 @@ impl Queue {
 
     /// A job ran to its end: its like may take as long.
     pub(crate) fn ran(&mut self, job: JobId, report: &Report) {
+        let ms = report.ended_ms.saturating_sub(report.started_ms);
         let auto = self.negotiation.running.get(&job);
         if let Some(auto) = auto.and_then(|auto| self.negotiation.autos.get_mut(auto)) {
-            let ms = report.ended_ms.saturating_sub(report.started_ms);
             auto.times.add(ms);
+        }
+        let node = self.clusters.get(&job.cluster).and_then(Cluster::node);
+        if let Some((run, node)) = node {
+            self.node_took(run, node, ms);
         }
     }
 }

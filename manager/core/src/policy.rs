@@ -218,14 +218,16 @@ impl Queue {
     /// Whether no look at one untouched job can end other than at the next. `None`: it may.
     fn alike(&self, cluster: &Cluster, submit: &Submit) -> Option<Watching> {
         let written = submit.assigned(&cluster.macros);
-        let written = written
-            .iter()
-            .map(|(name, value)| (name.to_ascii_lowercase().replace('+', "my."), value));
+        let written = written.iter().map(|(name, value)| {
+            (
+                name.to_ascii_lowercase().replace('+', "my."),
+                value.as_str(),
+            )
+        });
         let given = cluster.macros.iter();
-        let given = given.map(|entry| (entry.name.to_ascii_lowercase(), &entry.value));
-        let is_open = |(name, value): (String, &String)| {
-            NAMES.contains(&name.as_str()) && value.contains('$')
-        };
+        let given = given.map(|entry| (entry.name.to_ascii_lowercase(), entry.value.as_str()));
+        let is_open =
+            |(name, value): (String, &str)| NAMES.contains(&name.as_str()) && value.contains('$');
         let queued = submit.queue_arguments(&cluster.macros).unwrap_or_default();
         let mut words = queued.split(|c: char| c.is_whitespace() || c == ',');
         if written.chain(given).any(is_open)

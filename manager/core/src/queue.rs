@@ -18,12 +18,12 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::job::{Cluster, Proc, Source};
 use crate::journal::Row;
-use crate::negotiator::{Change, Negotiation, Order};
+use crate::negotiator::{Change, Negotiation, Order, Sorting};
 use crate::policy::Watch;
 use crate::pool::{Carve, Pool, Worker};
 use crate::record::{Meta, RecordKey, RestoreError};
 use crate::rest::Rest;
-use crate::run::{Run, ScriptPhase};
+use crate::run::{Run, ScriptPhase, Ways};
 use crate::shape::Shapes;
 use crate::workspace::Workspace;
 
@@ -184,7 +184,7 @@ impl Queue {
             rows: Vec::new(),
             effects: Vec::new(),
         };
-        while step.rows.len() < TURN_ROWS_MAX && self.agenda.take_match() {
+        while step.rows.len() + step.effects.len() < TURN_ROWS_MAX && self.agenda.take_match() {
             self.negotiate(now, &mut step);
             self.settle(now, &mut step);
         }
@@ -375,16 +375,17 @@ impl Queue {
                 .submit_of(cluster)
                 .procs(&cluster.macros)
                 .ok()
-                .map(Arc::new),
+                .map(|items| self.shapes.share(items)),
         };
         let path = self.path_of(cluster);
         let logs = self.logs(cluster);
-        let batch = self.batch_of(cluster);
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
-        cluster.batch = batch;
         cluster.items = items;
         cluster.path = path;
         cluster.logs = logs;
+        let batch = self.batch_of(&self.clusters[&id]);
+        let cluster = self.clusters.get_mut(&id).expect("it was just read");
+        cluster.batch = batch;
         let watching = self.watching(&self.clusters[&id]);
         let cluster = self.clusters.get_mut(&id).expect("it was just read");
         cluster.watching = watching;
@@ -399,7 +400,36 @@ impl Queue {
         let Some((run, node)) = cluster.node() else {
             return 0;
         };
-        u64::from(self.runs[&run].dag.path_len[node as usize])
+        self.runs[&run].way_ms(node)
+    }
+
+    /// A job of a run's node took so long: where that changes what is left of ways, those who wait
+    /// stand by the new ones.
+    pub(crate) fn node_took(&mut self, run: u32, node: u32, ms: u64) {
+        let Some(entry) = self.runs.get_mut(&run) else {
+            return;
+        };
+        if entry.took(node, ms) == Ways::AsBefore {
+            return;
+        }
+        let busy = entry.turns.running.iter();
+        let clusters = busy.filter_map(|node| entry.nodes[*node as usize].cluster);
+        let clusters: Vec<u32> = clusters.collect();
+        for id in clusters {
+            let Some(cluster) = self.clusters.get(&id) else {
+                continue;
+            };
+            let path = self.path_of(cluster);
+            if path == cluster.path {
+                continue;
+            }
+            let cluster = self.clusters.get_mut(&id).expect("it was just read");
+            cluster.path = path;
+            match cluster.placed.sorting {
+                Sorting::Each { .. } => self.displace(id),
+                Sorting::Unknown | Sorting::Alike { .. } => self.place(id),
+            }
+        }
     }
 
     /// The pool has these rules from now on.

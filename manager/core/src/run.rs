@@ -11,7 +11,11 @@ use crate::raised::Raised;
 use crate::study::{Study, Trial};
 
 mod change;
+mod pace;
 mod turns;
+
+use pace::Pace;
+pub(crate) use pace::Ways;
 
 /// One submitted DAG.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +69,9 @@ pub struct Run {
     /// Nodes that wait for their turn only.
     #[serde(skip)]
     pub(crate) turns: Turns,
+    /// How long its jobs took.
+    #[serde(skip)]
+    pub(crate) pace: Pace,
     /// Scripts that were asked for and did not end, and those that are deferred.
     #[serde(skip)]
     pub(crate) scripts: BTreeMap<(ScriptKind, u32), ScriptPhase>,
@@ -302,6 +309,7 @@ impl Run {
             parents_left: Vec::new(),
             counts: NodeCounts::default(),
             turns: Turns::default(),
+            pace: Pace::default(),
             scripts: BTreeMap::new(),
             roles: Roles::default(),
             papers: PaperState::default(),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use dags::submit::{Differs, JobSpec, Kind, Macros, Placement, Submission, Submit, Uses};
+use dags::submit::{Differs, Items, JobSpec, Kind, Macros, Placement, Submission, Submit, Uses};
 use proto::nouns::{JobId, join_path};
 
 use crate::job::{Cluster, Source};
@@ -38,6 +38,8 @@ struct Known {
     fitted: BTreeMap<JobId, Arc<JobSpec>>,
     /// The order in which they came.
     fitted_order: VecDeque<JobId>,
+    /// Those of the last cluster: the next one of a DAG has the same.
+    items: Option<Arc<Items>>,
 }
 
 /// A job that stands for others.
@@ -46,8 +48,8 @@ struct Shape {
     spec: Option<Arc<JobSpec>>,
     differs: Differs,
     differs_between_clusters: bool,
-    /// The cluster that it was expanded for.
-    cluster: u32,
+    /// The cluster that it was expanded for, if that was in the queue.
+    cluster: Option<u32>,
     /// The sizes of files that it tells of.
     sizes: Vec<(String, Option<u64>)>,
 }
@@ -56,6 +58,9 @@ struct Shape {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     description: (u32, u32),
+    /// A macro that only some clusters are given may make the difference.
+    differs: Differs,
+    differs_between_clusters: bool,
     dir: String,
     given: String,
     cluster: Option<u32>,
@@ -77,9 +82,26 @@ struct Answer {
     kept: Vec<usize>,
 }
 
+/// Whether a cluster's number is its own for ever.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Queued,
+    /// It may yet be refused.
+    New,
+}
+
 // === impl Shapes ===
 
 impl Shapes {
+    /// The same items, in one place for clusters that follow each other.
+    pub(crate) fn share(&self, items: Items) -> Arc<Items> {
+        let mut known = self.known();
+        match &known.items {
+            Some(last) if **last == items => last.clone(),
+            Some(_) | None => known.items.insert(Arc::new(items)).clone(),
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         // What a panic left behind is worked out anew or was whole: nothing is half done.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,22 +121,24 @@ impl fmt::Debug for Shapes {
 }
 
 impl Known {
-    fn keep_shape(&mut self, key: Key, cluster: u32, shape: Shape) -> Arc<Shape> {
+    fn keep_shape(&mut self, key: Key, shape: Shape) -> Arc<Shape> {
         if self.shapes.len() >= SHAPES_MAX {
             self.shapes.clear();
             self.clusters.clear();
         }
         let shape = Arc::new(shape);
         self.shapes.insert(key, shape.clone());
-        self.stands_for(cluster, &shape);
         shape
     }
 
-    fn stands_for(&mut self, cluster: u32, shape: &Arc<Shape>) {
+    fn stands_for(&mut self, cluster: &Cluster, standing: Standing, shape: &Arc<Shape>) {
+        if standing == Standing::New {
+            return;
+        }
         if self.clusters.len() >= CLUSTERS_MAX {
             self.clusters.clear();
         }
-        self.clusters.insert(cluster, Arc::downgrade(shape));
+        self.clusters.insert(cluster.id, Arc::downgrade(shape));
     }
 
     fn keep_fitted(&mut self, job: JobId, spec: &Arc<JobSpec>) {
@@ -154,6 +178,8 @@ impl Known {
         }
         let key = Key {
             description: key,
+            differs: answer.kind.differs,
+            differs_between_clusters: answer.kind.differs_between_clusters,
             dir: cluster.dir.clone(),
             given,
             cluster: of_cluster.then_some(cluster.id),
@@ -218,7 +244,7 @@ impl Queue {
         let own = cluster.procs.get(&proc).map(|proc| proc.raised);
         let raised = cluster.raised.or(own.unwrap_or_default());
         let shape = match raised.is_nothing() {
-            true => self.shape(cluster),
+            true => self.shape(cluster, Standing::Queued),
             false => None,
         };
         let Some((shape, spec)) = shape.as_ref().and_then(|shape| {
@@ -229,7 +255,7 @@ impl Queue {
         };
         let differs = match shape.differs {
             Differs::Nothing => {
-                if !shape.differs_between_clusters || shape.cluster == cluster.id {
+                if !shape.differs_between_clusters || shape.cluster == Some(cluster.id) {
                     return Ok(spec.clone());
                 }
                 0
@@ -250,12 +276,33 @@ impl Queue {
 
     /// Whether the jobs of a cluster differ in nothing that decides where they run.
     pub(crate) fn differ_lightly(&self, cluster: &Cluster) -> bool {
-        let shape = self.shape(cluster);
+        let shape = self.shape(cluster, Standing::Queued);
         shape.is_some_and(|shape| shape.differs != Differs::Anything)
     }
 
+    /// The first job of a cluster that is not in the queue yet: its number may still be another's.
+    ///
+    /// # Errors
+    /// As [`Queue::shared_spec`].
+    pub(crate) fn first_spec(&self, cluster: &Cluster) -> Result<Arc<JobSpec>, String> {
+        let shape = match cluster.raised.is_nothing() {
+            true => self.shape(cluster, Standing::New),
+            false => None,
+        };
+        let spec = shape.as_ref().and_then(|shape| shape.spec.as_ref());
+        match (shape.as_ref(), spec) {
+            (Some(shape), Some(spec)) if shape.differs != Differs::Anything => {
+                match shape.differs_between_clusters {
+                    true => self.refit(cluster, 0, spec).map(Arc::new),
+                    false => Ok(spec.clone()),
+                }
+            }
+            (_, _) => self.expanded(cluster, 0, &mut Vec::new()).map(Arc::new),
+        }
+    }
+
     /// The shape that stands for a cluster's jobs; nothing where each is on its own.
-    fn shape(&self, cluster: &Cluster) -> Option<Arc<Shape>> {
+    fn shape(&self, cluster: &Cluster, standing: Standing) -> Option<Arc<Shape>> {
         let description = match cluster.source {
             Source::User => (cluster.id, u32::MAX),
             Source::Node { run, node } => {
@@ -264,7 +311,12 @@ impl Queue {
             }
             Source::Study { .. } => return None,
         };
-        let known = self.shapes.known().clusters.get(&cluster.id).cloned();
+        // Without its items it is not known what differs.
+        cluster.items.as_ref()?;
+        let known = match standing {
+            Standing::Queued => self.shapes.known().clusters.get(&cluster.id).cloned(),
+            Standing::New => None,
+        };
         let known = known.and_then(|shape| shape.upgrade());
         if let Some(shape) = known.filter(|shape| self.is_true(shape, cluster)) {
             return Some(shape);
@@ -273,7 +325,7 @@ impl Queue {
         let (kind, key) = self.shapes.known().kind(description, submit, cluster);
         let known = self.shapes.known().shapes.get(&key).cloned();
         if let Some(shape) = known.filter(|shape| self.is_true(shape, cluster)) {
-            self.shapes.known().stands_for(cluster.id, &shape);
+            self.shapes.known().stands_for(cluster, standing, &shape);
             return Some(shape);
         }
         let mut sizes = Vec::new();
@@ -285,10 +337,16 @@ impl Queue {
             spec: spec.map(Arc::new),
             differs: kind.differs,
             differs_between_clusters: kind.differs_between_clusters,
-            cluster: cluster.id,
+            cluster: match standing {
+                Standing::Queued => Some(cluster.id),
+                Standing::New => None,
+            },
             sizes,
         };
-        Some(self.shapes.known().keep_shape(key, cluster.id, shape))
+        let mut known = self.shapes.known();
+        let shape = known.keep_shape(key, shape);
+        known.stands_for(cluster, standing, &shape);
+        Some(shape)
     }
 
     /// Whether the files are still of the size that a shape says.

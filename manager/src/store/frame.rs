@@ -1,11 +1,13 @@
-//! How values stand in the database: in chunks below the size at which sled would put them into
-//! files that it never syncs, each with a version and a checksum. Knows nothing of what they hold.
+//! How values stand in the database: in chunks, each with a version and a checksum. Knows nothing of
+//! what they hold.
 
 use super::StoreError;
 
 /// What is written in front of every chunk.
 const CHUNK_VERSION: u8 = 2;
-pub(super) const CHUNK_BYTES_MAX: usize = 60 << 10;
+/// sled writes a leaf of more than 128 KiB to a file of its own, which it never syncs. A leaf has up
+/// to 16 values, and some more for a moment, until it is split: twenty of this size fit.
+pub(super) const CHUNK_BYTES_MAX: usize = 6 << 10;
 const HEADER_BYTES: usize = 5;
 
 /// An empty value has one chunk, so that it is there.
@@ -14,14 +16,14 @@ pub(super) fn chunks_of(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.chunks(CHUNK_BYTES_MAX).chain(empty)
 }
 
-pub(super) fn chunk_key(name: &[u8], number: u16) -> Vec<u8> {
+pub(super) fn chunk_key(name: &[u8], number: u32) -> Vec<u8> {
     [name, &number.to_be_bytes()].concat()
 }
 
 /// A chunk's key, taken apart.
-pub(super) fn chunk_name(key: &[u8]) -> Option<(&[u8], u16)> {
-    let (name, number) = key.split_last_chunk::<2>()?;
-    Some((name, u16::from_be_bytes(*number)))
+pub(super) fn chunk_name(key: &[u8]) -> Option<(&[u8], u32)> {
+    let (name, number) = key.split_last_chunk::<4>()?;
+    Some((name, u32::from_be_bytes(*number)))
 }
 
 pub(super) fn framed(payload: &[u8]) -> Vec<u8> {

@@ -148,8 +148,8 @@ impl Journal {
     pub(crate) fn rows(&self, after: u64, count: usize) -> Result<Vec<StoredRow>, StoreError> {
         let wanted = after.saturating_add(1);
         // The page that the first of them stands in begins with it or before it.
-        let before = self.db.range(vec![ROW]..=row_key(wanted)).keys();
-        let from = before.rev().next().transpose()?;
+        let mut before = self.db.range(vec![ROW]..=row_key(wanted)).keys();
+        let from = before.next_back().transpose()?;
         let from = from.map_or_else(|| row_key(wanted), |key| key.to_vec());
         let mut found = Vec::new();
         for page in self.db.range(from..vec![ROW + 1]) {

@@ -33,7 +33,7 @@ struct Change {
 pub(super) struct Turn {
     pub number: u64,
     /// Its chunks in the database.
-    pub chunks: u16,
+    pub chunks: u32,
     bytes: usize,
     keys: Vec<Vec<u8>>,
 }
@@ -59,7 +59,7 @@ impl Pending {
     pub(super) fn add(
         &mut self,
         number: u64,
-        chunks: u16,
+        chunks: u32,
         entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     ) {
         let mut turn = Turn {

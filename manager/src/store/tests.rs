@@ -110,6 +110,12 @@ fn what_was_written_is_there_again() {
                 store.sync().unwrap();
             }
             assert!(store.pending.turns() <= SMALL.log_turns + RETIRED_MAX);
+            let blobs = std::fs::read_dir(dir.path().join("blobs")).unwrap();
+            assert_eq!(
+                blobs.count(),
+                0,
+                "sled put something where it syncs nothing"
+            );
             let rows = store.journal().rows(0, 1_000).unwrap();
             let numbers: Vec<u64> = rows.iter().map(|row| row.text.parse().unwrap()).collect();
             assert!(rows.len() as u64 >= said.min(100) && rows.len() < 110);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -34,9 +35,10 @@ pub struct ClaimId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
-/// A worker's name: 1 to 128 characters of `A-Z a-z 0-9 . _ - @`.
+/// A worker's name: 1 to 128 characters of `A-Z a-z 0-9 . _ - @`. Every job that ran has it; a copy
+/// costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerName(String);
+pub struct WorkerName(Arc<str>);
 
 /// Text that is not the identifier it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,7 +197,7 @@ impl FromStr for WorkerName {
                 "a worker name (expected 1 to 128 letters, digits, `.`, `_`, `-` or `@`)";
             return Err(error(text, expected));
         }
-        Ok(WorkerName(text.to_owned()))
+        Ok(WorkerName(text.into()))
     }
 }
 

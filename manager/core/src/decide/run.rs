@@ -300,7 +300,9 @@ impl Queue {
         new.given.clone_from(&run.given);
         if run.is_late(node) {
             let all = self.node_macros(id, node);
-            let all = all.iter().map(|own| (own.name.clone(), own.value.clone()));
+            let all = all
+                .iter()
+                .map(|own| (own.name.to_string(), own.value.to_string()));
             new.given = all
                 .filter(|(name, _)| !name.contains('.') || name.starts_with("best."))
                 .collect();

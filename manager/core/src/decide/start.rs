@@ -89,7 +89,14 @@ impl Queue {
         let macros = self.node_macros(id, node);
         let sized = match source {
             Source::Study { .. } => Ok((0, SubmitState::Run)),
-            Source::User | Source::Node { .. } => self.size_of_node(id, node, cluster, &macros),
+            Source::User | Source::Node { .. } => {
+                let new = Cluster {
+                    macros: macros.clone(),
+                    dir: run.dag.nodes[node as usize].dir.clone(),
+                    ..Cluster::new(cluster, run.owner.clone(), now.wall_ms, source, 0)
+                };
+                self.size_of(new)
+            }
         };
         let (count, state) = match sized {
             Ok(sized) => sized,
@@ -142,23 +149,18 @@ impl Queue {
         deeds
     }
 
-    fn size_of_node(
-        &self,
-        run: u32,
-        node: u32,
-        id: u32,
-        macros: &dags::submit::Macros,
-    ) -> Result<(u32, SubmitState), String> {
-        let submit = self.runs[&run].dag.submit_of(node);
-        let submit = submit.expect("job nodes have a description");
-        let items = submit.procs(macros).map_err(|errors| errors.to_string())?;
+    /// How many jobs a new cluster has, and whether they wait for somebody to release them.
+    fn size_of(&self, mut new: Cluster) -> Result<(u32, SubmitState), String> {
+        let submit = self.submit_of(&new);
+        let items = submit.procs(&new.macros);
+        let items = items.map_err(|errors| errors.to_string())?;
         if items.is_empty() {
             return Ok((0, SubmitState::Run));
         }
-        let spec = submit
-            .expand(macros, id, 0, items.row(0))
-            .map_err(|errors| errors.to_string())?;
-        let count = room_for(self, items.len()).map_err(|refusal| refusal.to_string())?;
+        let jobs = items.len();
+        new.items = Some(self.shapes.share(items));
+        let spec = self.first_spec(&new)?;
+        let count = room_for(self, jobs).map_err(|refusal| refusal.to_string())?;
         Ok((count, spec.hold))
     }
 }

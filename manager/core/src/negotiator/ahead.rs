@@ -17,6 +17,10 @@ impl Queue {
     /// Sends ahead what there is, of those whose right to the slots is the best.
     pub(super) fn send_ahead(&mut self, now: Now, pass: &mut Pass, step: &mut Step) {
         let waiting = self.negotiation.chains.kinds().filter(|(auto, submitter)| {
+            let entry = self.negotiation.autos.get(auto);
+            if entry.is_none_or(|entry| depth(&entry.times) == 0) {
+                return false;
+            }
             let line = self.negotiation.demand.line(submitter);
             line.is_some_and(|line| line.head_of(*auto).is_some())
         });
@@ -56,7 +60,12 @@ impl Queue {
 
     /// What waits behind another while a slot is free elsewhere is better there.
     fn spread(&mut self, now: Now, step: &mut Step) {
-        let kinds: Vec<Kind> = self.negotiation.chains.kinds().cloned().collect();
+        let kinds = self
+            .negotiation
+            .chains
+            .long()
+            .map(|chain| chain.kind.clone());
+        let kinds: BTreeSet<Kind> = kinds.collect();
         let mut back = Vec::new();
         for kind in &kinds {
             let chain = self.negotiation.chains.longest(kind);
@@ -146,12 +155,10 @@ impl Queue {
     fn call_back(&mut self, now: Now, pass: &Pass, step: &mut Step) {
         let chains = &self.negotiation.chains;
         let mut back: Vec<(WorkerName, ClaimId)> = Vec::new();
-        for kind in chains.kinds() {
-            for chain in chains.of(kind) {
-                if chain.claims.len() > 1 && self.has_rival(pass, chain) {
-                    let behind = chain.claims.iter().skip(1).rev();
-                    back.extend(behind.map(|claim| (chain.worker.clone(), *claim)));
-                }
+        for chain in chains.long() {
+            if self.has_rival(pass, chain) {
+                let behind = chain.claims.iter().skip(1).rev();
+                back.extend(behind.map(|claim| (chain.worker.clone(), *claim)));
             }
         }
         self.ask_back(now, back, step);

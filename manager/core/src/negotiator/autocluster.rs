@@ -289,6 +289,15 @@ impl Autocluster {
         found
     }
 
+    /// Whether nothing was found, and nothing has changed since that could be found now.
+    pub fn has_failed_in(&self, market: &Market) -> bool {
+        let reached = match self.nature.monotone {
+            Monotone::Yes => market.gains.now(),
+            Monotone::No => market.changes.now(),
+        };
+        self.nature.lasting == Lasting::Stays && self.failed_at == Some(reached)
+    }
+
     /// Whether a worker may be one for these jobs, as far as claims do not decide it.
     pub fn may_run_on(&self, market: &Market, worker: &WorkerName) -> bool {
         let class = market.class_of(self.projection, worker);

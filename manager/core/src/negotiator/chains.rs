@@ -10,7 +10,7 @@ use super::demand::AutoId;
 use crate::accounts::Submitter;
 
 /// Claims behind the one that holds a slot, at most.
-const AHEAD_MAX: usize = 16;
+const AHEAD_MAX: usize = 32;
 /// How much work, by what such jobs took so far, is sent ahead of a slot.
 const AHEAD_MS: f64 = 100.0;
 
@@ -26,6 +26,8 @@ pub(crate) struct Chains {
     front_of: BTreeMap<ClaimId, ClaimId>,
     /// Those of a kind, the shortest first.
     by_length: BTreeMap<Kind, BTreeSet<(usize, ClaimId)>>,
+    /// Those in which anything waits.
+    long: BTreeSet<ClaimId>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,10 +100,9 @@ impl Chains {
         self.by_length.keys()
     }
 
-    /// Chains of a kind.
-    pub fn of(&self, kind: &Kind) -> impl Iterator<Item = &Chain> {
-        let fronts = self.by_length.get(kind).into_iter().flatten();
-        fronts.map(|(_, front)| &self.chains[front])
+    /// Chains in which anything waits.
+    pub fn long(&self) -> impl Iterator<Item = &Chain> {
+        self.long.iter().map(|front| &self.chains[front])
     }
 
     fn change(&mut self, front: ClaimId, change: impl FnOnce(&mut Vec<ClaimId>)) {
@@ -112,10 +113,14 @@ impl Chains {
         let kind = chain.kind.clone();
         let lengths = self.by_length.entry(kind.clone()).or_default();
         lengths.remove(&(chain.claims.len(), front));
+        self.long.remove(&front);
         change(&mut chain.claims);
         match chain.claims.first().copied() {
             Some(first) => {
                 lengths.insert((chain.claims.len(), first));
+                if chain.claims.len() > 1 {
+                    self.long.insert(first);
+                }
                 if first != front {
                     for claim in &chain.claims {
                         self.front_of.insert(*claim, first);
