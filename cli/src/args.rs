@@ -3,6 +3,7 @@
 
 mod classad;
 mod dag;
+mod pool;
 mod queue;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use proto::nouns::{JobId, Subject, WorkerName};
 
 pub use classad::{Check, Classad, Eval, Match};
 pub use dag::{Dag, Limits, Preview, Rescue};
+pub use pool::{Pool, Userprio};
 pub use queue::{
     Act, Columns, History, Meant, Prio, PrioWord, Q, Qedit, QeditWord, Status, Vacate, Wait, Watch,
     condor_spelling,
@@ -112,6 +114,11 @@ pub enum Verb {
     Worker(Worker),
     /// Be the manager
     Manager(Manager),
+    /// Show, check and set the pool's rules: shares, quotas, limits, order, preemption
+    #[command(subcommand)]
+    Pool(Pool),
+    /// Show who has which right to the pool and uses how much of it; or change that
+    Userprio(Userprio),
     /// Train one model from tables
     Train(Train),
     /// Make and split example tables
@@ -386,6 +393,9 @@ pub struct Manager {
     /// A file that gets the address once it serves
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub address_file: Option<PathBuf>,
+    /// The pool's rules from now on, a TOML file; as they were if not given
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub rules: Option<PathBuf>,
     /// Whether the scripts of DAG nodes run: they run here, with all the rights of the manager
     #[arg(
         long,

@@ -165,6 +165,24 @@ impl Client {
         self.heard(self.queue.clone().drain(request).await)
     }
 
+    pub async fn pool(&self) -> Result<wire::PoolReply, Failure> {
+        self.heard(self.queue.clone().pool(wire::PoolRequest {}).await)
+    }
+
+    pub async fn set_rules(&self, request: wire::SetRulesRequest) -> Result<(), Failure> {
+        self.heard(self.queue.clone().set_rules(request).await)?;
+        Ok(())
+    }
+
+    pub async fn accounts(&self) -> Result<wire::AccountsReply, Failure> {
+        self.heard(self.queue.clone().accounts(wire::AccountsRequest {}).await)
+    }
+
+    pub async fn set_account(&self, request: wire::SetAccountRequest) -> Result<(), Failure> {
+        self.heard(self.queue.clone().set_account(request).await)?;
+        Ok(())
+    }
+
     pub async fn why(&self, id: String) -> Result<wire::WhyReply, Failure> {
         self.heard(self.queue.clone().why(wire::WhyRequest { id }).await)
     }

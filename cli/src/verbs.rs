@@ -12,6 +12,7 @@ mod fetch;
 mod history;
 mod logs;
 pub mod manager;
+mod pool;
 mod q;
 mod run;
 mod status;
@@ -19,6 +20,7 @@ mod steer;
 pub mod study;
 mod submit;
 pub mod train;
+mod userprio;
 mod wait;
 mod watch;
 mod why;
@@ -47,6 +49,8 @@ pub fn run(verb: Verb, settings: &Settings) -> Result<Exit, Failure> {
     match verb {
         Verb::Run(args) => many_threads()?.block_on(run::run(args, settings)),
         Verb::Manager(args) => many_threads()?.block_on(manager::run(args)),
+        Verb::Pool(pool) => pool::run(pool, settings),
+        Verb::Userprio(args) => ask(settings, |client| userprio::run(client, args, settings)),
         Verb::Worker(args) => match (args.action, args.daemon) {
             (Some(action), _) => ask(settings, |client| worker::act(client, action, settings)),
             (None, Some(daemon)) => many_threads()?.block_on(worker::run(daemon, settings)),

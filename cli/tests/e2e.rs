@@ -29,6 +29,8 @@ mod pool;
 mod refusals;
 #[path = "e2e/runs.rs"]
 mod runs;
+#[path = "e2e/sharing.rs"]
+mod sharing;
 #[path = "e2e/vacating.rs"]
 mod vacating;
 #[path = "e2e/verbs.rs"]

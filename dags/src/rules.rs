@@ -8,6 +8,7 @@ use classad::Expr;
 use crate::diagnostic::Diagnostics;
 
 mod read;
+mod write;
 
 /// Bytes of a rules file.
 pub const RULES_BYTES_MAX: usize = 1 << 20;
@@ -108,6 +109,12 @@ impl Rules {
     /// Everything that is wrong with it.
     pub fn parse(file: &str, text: &str) -> Result<Rules, Diagnostics> {
         read::rules(file, text)
+    }
+
+    /// All that holds, the defaults included, as a rules file.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        write::rules(self)
     }
 
     /// What holds for a user.

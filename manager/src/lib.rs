@@ -25,7 +25,9 @@ pub mod studies;
 mod subdags;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use manager_core::Command;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -69,6 +71,8 @@ pub enum StartError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("the pool's rules cannot be written to the store")]
+    Rules,
     #[error("a thread cannot be started")]
     Thread { source: std::io::Error },
 }
@@ -121,6 +125,12 @@ pub async fn start(settings: Settings) -> Result<Manager, StartError> {
         address,
     )
     .map_err(|source| StartError::Thread { source })?;
+    if let Some(rules) = settings.rules {
+        let set = Command::SetRules(Arc::new(rules));
+        let handle = queue.handle();
+        let answer = handle.carry(set).await.map_err(|_| StartError::Rules);
+        answer?.map_err(|_| StartError::Rules)?;
+    }
     let (closing, closed) = watch::channel(false);
     let services = Services::new(Parts {
         queue: queue.handle(),

@@ -7,6 +7,7 @@ mod follow;
 mod logs;
 mod machines;
 mod outputs;
+mod pool;
 mod queries;
 mod queue;
 mod rows;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dags::Rules;
 use manager_core::Limits;
 
 /// How often an idle connection is asked whether it is still there, and how long it may take to
@@ -69,6 +70,8 @@ pub struct Settings {
     pub policy_interval_ms: u64,
     /// Whether the scripts of DAG nodes are run.
     pub scripts: ScriptPolicy,
+    /// The pool's rules from now on; those of the store if there are none.
+    pub rules: Option<Rules>,
 }
 
 /// Whether the scripts of DAG nodes are run: they run as the manager, beside it.
@@ -93,6 +96,7 @@ impl Settings {
             queue_jobs_max: 10_000_000,
             policy_interval_ms: 60_000,
             scripts: ScriptPolicy::Allow,
+            rules: None,
         }
     }
 

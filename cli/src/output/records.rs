@@ -12,8 +12,10 @@ use serde_json::Value;
 
 use super::time::rfc3339;
 
+mod shares;
 mod sums;
 
+pub use shares::{GroupShare, LimitUse, UserShare};
 pub use sums::{Batch, Custom, Device, Happening, User};
 
 /// A job of the queue or the history.

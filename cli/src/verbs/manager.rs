@@ -1,5 +1,6 @@
 //! `manager`: the daemon.
 
+use super::pool;
 use crate::args;
 use crate::exit::{Exit, Failure};
 use crate::logging;
@@ -17,6 +18,9 @@ pub async fn run(args: args::Manager) -> Result<Exit, Failure> {
         args::ScriptPolicy::Allow => manager::ScriptPolicy::Allow,
         args::ScriptPolicy::Refuse => manager::ScriptPolicy::Refuse,
     };
+    if let Some(file) = &args.rules {
+        settings.rules = Some(pool::read(file)?.rules);
+    }
     if let Some(seconds) = args.lease_s {
         settings.lease_ms = lease_ms(seconds)?;
         // Several beats may be lost before the lease is.

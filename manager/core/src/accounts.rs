@@ -107,6 +107,11 @@ impl Account {
         (self.recent * kept + self.weight * (1.0 - kept)).max(USE_MIN)
     }
 
+    /// Weight times seconds, ever, until now.
+    pub fn used_until(&self, now_ms: u64) -> f64 {
+        self.used_s + self.weight * (now_ms.saturating_sub(self.at_ms) as f64 / 1000.0)
+    }
+
     fn catch_up(&mut self, now_ms: u64, half_life_s: f64) {
         self.recent = self.recent(now_ms, half_life_s);
         self.used_s += self.weight * (now_ms.saturating_sub(self.at_ms) as f64 / 1000.0);

@@ -435,6 +435,7 @@ impl Queue {
             | Requeue::Lost { .. }
             | Requeue::Vacated { .. }
             | Requeue::Drained { .. }
+            | Requeue::Preempted { .. }
             | Requeue::Raised { .. } => self.evicted(now, job),
             Requeue::CalledBack { .. } => {
                 self.vacate(job);
@@ -466,6 +467,7 @@ impl Queue {
             | Requeue::Lost { .. }
             | Requeue::Vacated { .. }
             | Requeue::Drained { .. }
+            | Requeue::Preempted { .. }
             | Requeue::CalledBack { .. } => {}
         }
         self.set_job(now, job, ProcState::Idle);

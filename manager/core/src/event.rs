@@ -370,6 +370,12 @@ pub enum Requeue {
     CalledBack { worker: WorkerName },
     /// The worker is drained.
     Drained { worker: WorkerName },
+    /// It made room for a job of this submitter.
+    Preempted {
+        worker: WorkerName,
+        by: Submitter,
+        why: Preempts,
+    },
     /// It needed more of something than it had, and is to have it.
     Raised { worker: WorkerName, more: More },
     /// The worker could not start it.
@@ -379,6 +385,15 @@ pub enum Requeue {
         failure: String,
         report: Box<Report>,
     },
+}
+
+/// By which of the pool's rules a job makes room for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preempts {
+    /// The worker ranks the other higher.
+    Rank,
+    /// The other's submitter has the better priority.
+    Priority,
 }
 
 /// Whether a reported job has files to be written before it is completed.
@@ -426,7 +441,8 @@ impl Requeue {
             Requeue::LeaseExpired { worker }
             | Requeue::Lost { worker }
             | Requeue::Vacated { worker }
-            | Requeue::Drained { worker } => Some(worker),
+            | Requeue::Drained { worker }
+            | Requeue::Preempted { worker, .. } => Some(worker),
             Requeue::CalledBack { .. }
             | Requeue::Raised { .. }
             | Requeue::Fault { .. }

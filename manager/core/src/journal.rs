@@ -6,7 +6,7 @@ use proto::nouns::{Ended, JobId, Now, Subject, WorkerName};
 
 use crate::accounts::Setting;
 use crate::drain::{Drain, DrainMode, DrainState};
-use crate::event::{Event, Lands, NodeEnd, Requeue, Soft, TrialEnd};
+use crate::event::{Event, Lands, NodeEnd, Preempts, Requeue, Soft, TrialEnd};
 use crate::job::Cluster;
 use crate::queue::Queue;
 use crate::raised::{self, More};
@@ -556,6 +556,10 @@ fn why(cause: &Requeue) -> String {
         }
         Requeue::Vacated { worker } => format!("worker {worker} stopped it"),
         Requeue::Drained { worker } => format!("worker {worker} is drained"),
+        Requeue::Preempted { worker, by, why } => match why {
+            Preempts::Rank => format!("worker {worker} prefers a job of {by}"),
+            Preempts::Priority => format!("it made room on worker {worker} for a job of {by}"),
+        },
         Requeue::Raised { more, .. } => raised_to(more),
         Requeue::Fault { worker, reason } => {
             format!("worker {worker} could not start it: {reason}")

@@ -43,6 +43,7 @@ mod record;
 mod rest;
 mod run;
 mod shape;
+mod shares;
 mod study;
 pub mod user_log;
 mod waits;
@@ -58,8 +59,8 @@ pub use drain::{AfterDrain, Drain, DrainMode, DrainRequest, DrainState};
 pub use edits::Edits;
 pub use effect::{CollectOrder, Effect, Landing, LoadOrder, Question, ScriptOrder, Write, Writing};
 pub use event::{
-    Event, Lands, LookNext, NodeEnd, Outcome, Part, QueuedRun, Requeue, Soft, Subdags, Taken,
-    TrialEnd, Works,
+    Event, Lands, LookNext, NodeEnd, Outcome, Part, Preempts, QueuedRun, Requeue, Soft, Subdags,
+    Taken, TrialEnd, Works,
 };
 pub use explain::{ClauseCount, Why};
 pub use job::{Cluster, Ending, HoldCode, Past, Phase, PolicyHold, Proc, ProcState, Source, Tally};
@@ -73,5 +74,6 @@ pub use raised::{More, Raised};
 pub use record::{Changes, RecordKey, RestoreError};
 pub use rest::Rest;
 pub use run::{Cut, Halt, Node, NodeCounts, NodeState, Run, RunState, ScriptKind};
+pub use shares::{GroupShare, LimitUse, Shares, UserShare};
 pub use study::{Params, Study, Trial, TrialState};
 pub use workspace::{Delivery, Workspace};

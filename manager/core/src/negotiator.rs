@@ -25,6 +25,7 @@ mod demand;
 mod fair;
 mod market;
 mod order;
+mod preempt;
 mod sort;
 
 pub(crate) use autocluster::{Autocluster, RunTimes};
@@ -37,6 +38,7 @@ use chains::Chains;
 use demand::{Demand, Head, Place};
 use fair::Fair;
 use market::Market;
+use preempt::Promises;
 
 /// Claims of one turn. The next goes on where it ended.
 const CLAIMS_PER_TURN_MAX: usize = 256;
@@ -52,6 +54,7 @@ pub(crate) struct Negotiation {
     pub order: Order,
     pub demand: Demand,
     pub chains: Chains,
+    pub promises: Promises,
     pub autos: BTreeMap<AutoId, Autocluster>,
     by_key: BTreeMap<String, AutoId>,
     next_auto: AutoId,
@@ -92,6 +95,7 @@ impl Negotiation {
             order: Order::new(order),
             demand: Demand::default(),
             chains: Chains::default(),
+            promises: Promises::default(),
             autos: BTreeMap::new(),
             by_key: BTreeMap::new(),
             next_auto: 1,
@@ -113,9 +117,12 @@ impl Queue {
         self.follow_market();
         let waits = self.negotiation.demand.submitters().next().is_some();
         if !waits {
+            self.drop_promises();
+            self.spread(now, step);
             return;
         }
         let mut pass = self.pass(now);
+        self.keep_promises(now, &mut pass, step);
         let mut claims = 0;
         if self.negotiation.market.anything_open() {
             while let Some(who) = pass.fair.next() {
@@ -140,6 +147,7 @@ impl Queue {
             self.all_unplaced(&mut pass);
         }
         self.send_ahead(now, &mut pass, step);
+        self.preempt(now, &pass, step);
     }
 
     /// Nothing is free for anybody.
@@ -423,6 +431,7 @@ impl Queue {
             && worker.stale.is_empty()
             && worker.paused_until_mono_ms.is_none()
             && !self.drained.contains(name)
+            && !self.negotiation.promises.closes(name)
     }
 
     /// Tells the market that something about a worker is not as it was.

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "evictions/farm.rs"]
+#[path = "shared/farm.rs"]
 mod farm;
 
 use farm::{Farm, job};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use manager_core::{AfterDrain, Command, DrainMode, DrainRequest as Ask, Refusal, Reply};
 use proto::convert::parse;
 use proto::nouns::{JobId, LogStream, Subject};
+use proto::wire;
 use proto::wire::queue_server::Queue;
 use proto::wire::{
     ActReply, ActRequest, BatchesReply, BatchesRequest, DrainReply, DrainRequest, FollowRequest,
@@ -18,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::logs::{Follow, Wanted};
-use super::{Shared, act, batches, follow, logs, outputs, queries, steer, submit};
+use super::{Shared, act, batches, follow, logs, outputs, pool, queries, steer, submit};
 use crate::address;
 
 /// Bytes of the reason for a drain, which is kept and shown.
@@ -132,6 +133,30 @@ impl Queue for QueueService {
             Err(refusal) => return Err(status_of(&refusal)),
         };
         Ok(Response::new(DrainReply { running }))
+    }
+
+    async fn pool(&self, _: Request<wire::PoolRequest>) -> Answer<wire::PoolReply> {
+        pool::pool(&self.shared).await.map(Response::new)
+    }
+
+    async fn set_rules(
+        &self,
+        request: Request<wire::SetRulesRequest>,
+    ) -> Answer<wire::SetRulesReply> {
+        let reply = pool::set_rules(&self.shared, &request.into_inner()).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn accounts(&self, _: Request<wire::AccountsRequest>) -> Answer<wire::AccountsReply> {
+        pool::accounts(&self.shared).await.map(Response::new)
+    }
+
+    async fn set_account(
+        &self,
+        request: Request<wire::SetAccountRequest>,
+    ) -> Answer<wire::SetAccountReply> {
+        let reply = pool::set_account(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(reply))
     }
 
     async fn why(&self, request: Request<WhyRequest>) -> Answer<WhyReply> {

@@ -313,6 +313,7 @@ fn left(worker: &WorkerName, why: Evicted, spec: &JobSpec) -> LogEvent {
         Evicted::Lost => (format!("{worker} came back without the job"), 0),
         Evicted::Vacated => (format!("{worker} stopped the job"), 0),
         Evicted::Drained => (format!("{worker} is drained"), 0),
+        Evicted::Preempted => (format!("{worker} has another job for the slot"), 0),
         Evicted::Raised(more) => {
             let code = HoldCode::OutOfResources(more.resource).number();
             (format!("{worker}: {}", raised_to(&more)), code)

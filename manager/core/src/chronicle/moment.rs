@@ -58,6 +58,7 @@ pub(super) enum Evicted {
     Lost,
     Vacated,
     Drained,
+    Preempted,
     Held,
     /// It needed more than it had.
     Raised(More),
@@ -192,6 +193,7 @@ fn moments_of<'a>(event: &'a Event, record: Option<&'a Proc>) -> Vec<Moment<'a>>
             Requeue::Vacated { worker } => left(worker, Evicted::Vacated),
             Requeue::CalledBack { .. } => Vec::new(),
             Requeue::Drained { worker } => left(worker, Evicted::Drained),
+            Requeue::Preempted { worker, .. } => left(worker, Evicted::Preempted),
             Requeue::Raised { worker, more } => {
                 let why = Evicted::Raised(*more);
                 let evicted = Moment::Evicted { worker, why };

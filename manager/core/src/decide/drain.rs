@@ -117,7 +117,10 @@ impl Queue {
     }
 
     /// Why a worker stopped a job.
-    pub(super) fn stopped_by(&self, worker: WorkerName) -> Requeue {
+    pub(super) fn stopped_by(&self, worker: WorkerName, claim: ClaimId) -> Requeue {
+        if let Some(preempted) = self.preempted_by(&worker, claim) {
+            return preempted;
+        }
         match self.drained.get(&worker).map(|drain| drain.mode) {
             Some(DrainMode::Quick | DrainMode::Fast) => Requeue::Drained { worker },
             Some(DrainMode::Graceful) | None => Requeue::Vacated { worker },

@@ -51,7 +51,7 @@ impl<'a> Growth<'a> {
 
 impl Queue {
     /// What becomes of a job that lost its claim: it waits again; and it is held where it has lost
-    /// more than it wants to (`max_job_restarts`).
+    /// more than it wants to (`max_job_restarts`), or than the pool's rules allow (`restarts_max`).
     pub(crate) fn lost(&self, job: JobId, cause: Requeue) -> Vec<Event> {
         let hold = self.too_often(job, &cause);
         let requeued = Event::JobRequeued { job, cause };
@@ -61,7 +61,12 @@ impl Queue {
     fn too_often(&self, job: JobId, cause: &Requeue) -> Option<Event> {
         let worker = cause.lost_claim()?;
         let (cluster, proc) = self.job(job)?;
-        let max = self.restarts_max(cluster, job.proc)?;
+        let own = self.restarts_max(cluster, job.proc);
+        let (max, whose) = match (own, self.rules.restarts_max) {
+            (Some(own), Some(pool)) if pool < own => (pool, "restarts_max of the pool"),
+            (Some(own), _) => (own, "max_job_restarts"),
+            (None, pool) => (pool?, "restarts_max of the pool"),
+        };
         let lost = proc.past.lost_since_release().saturating_add(1);
         let times = match lost {
             1 => "once".to_owned(),
@@ -70,9 +75,7 @@ impl Queue {
         (lost > max).then(|| Event::JobHeld {
             job,
             code: HoldCode::SystemPolicy,
-            reason: format!(
-                "lost its claim {times}, the last on {worker}, and max_job_restarts is {max}"
-            ),
+            reason: format!("lost its claim {times}, the last on {worker}, and {whose} is {max}"),
         })
     }
 

@@ -29,7 +29,7 @@ impl Queue {
                 let cause = Requeue::CalledBack { worker };
                 vec![Event::JobRequeued { job, cause }]
             }
-            Ended::Vacated => self.lost(job, self.stopped_by(worker)),
+            Ended::Vacated => self.lost(job, self.stopped_by(worker, *claim)),
             Ended::NotStarted {
                 fault: Fault::Worker,
                 reason,

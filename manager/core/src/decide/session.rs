@@ -76,6 +76,8 @@ pub(super) fn message(
             decision.effects = stale(queue, worker, session, &claims);
             let drained = queue.ask_drained_to_end(worker, session, &claims);
             decision.effects.extend(drained);
+            let preempted = queue.ask_preempted_to_end(worker, session, &claims);
+            decision.effects.extend(preempted);
             decision.events = ended_stale(queue, worker, &claims);
             decision.events.push(heard(claims));
             decision
@@ -175,6 +177,7 @@ impl Hello<'_> {
         }
         effects.extend(stale(queue, self.worker, self.session, &self.claims));
         effects.extend(queue.ask_drained_to_end(self.worker, self.session, &self.claims));
+        effects.extend(queue.ask_preempted_to_end(self.worker, self.session, &self.claims));
         let is_stale = |claim: &ClaimId| queue.current(self.worker, *claim).is_none();
         let mut events = vec![Event::Soft(Soft::WorkerJoined {
             worker: self.worker.clone(),

@@ -53,19 +53,16 @@ impl Queue {
         if rivals {
             self.call_back(now, pass, step);
         }
-        if self.negotiation.market.anything_open() {
-            self.spread(now, step);
-        }
+        self.spread(now, step);
     }
 
     /// What waits behind another while a slot is free elsewhere is better there.
-    fn spread(&mut self, now: Now, step: &mut Step) {
-        let kinds = self
-            .negotiation
-            .chains
-            .long()
-            .map(|chain| chain.kind.clone());
-        let kinds: BTreeSet<Kind> = kinds.collect();
+    pub(super) fn spread(&mut self, now: Now, step: &mut Step) {
+        if !self.negotiation.market.anything_open() {
+            return;
+        }
+        let long = self.negotiation.chains.long();
+        let kinds: BTreeSet<Kind> = long.map(|chain| chain.kind.clone()).collect();
         let mut back = Vec::new();
         for kind in &kinds {
             let chain = self.negotiation.chains.longest(kind);
@@ -99,6 +96,11 @@ impl Queue {
         let last = *chain.claims.last()?;
         let carve = worker.carves.get(&last)?;
         if carve.vacating
+            || self.is_over(&carve.taken.charge)
+            || self
+                .negotiation
+                .promises
+                .is_victim(name, chain.claims.first()?)
             || self
                 .touched(job)
                 .is_some_and(|proc| !proc.faulted_on.is_empty())
@@ -117,6 +119,20 @@ impl Queue {
             .ok()
     }
 
+    /// Whether more of what a claim counts against is in use than may be: it was made less.
+    fn is_over(&self, charge: &Charge) -> bool {
+        let nothing_more = charge.limits.iter().map(|(name, _)| (name.clone(), 0.0));
+        let limits: Vec<(String, f64)> = nothing_more.collect();
+        let user = &charge.submitter.user;
+        let over = |max: Option<u32>, jobs: u32| max.is_some_and(|max| jobs > max);
+        over(self.rules.jobs_running_max, self.accounts.jobs())
+            || over(
+                self.rules.user(user).jobs_running_max,
+                self.accounts.jobs_of(user),
+            )
+            || self.accounts.exceeded(&self.rules, &limits).is_some()
+    }
+
     /// Whether somebody who found nothing free has a better right to a chain's slot than those who
     /// would follow in it.
     fn has_rival(&self, pass: &Pass, chain: &Chain) -> bool {
@@ -132,10 +148,11 @@ impl Queue {
             .and_then(|front| worker.carves.get(front));
         let Some(carve) = carve else { return false };
         pass.unplaced.iter().any(|(who, (place, auto))| {
-            if auto == own_auto {
+            let own = pass.fair.contender(*who).submitter == *owner;
+            if own && auto == own_auto {
                 return false;
             }
-            let better = match pass.fair.contender(*who).submitter == *owner {
+            let better = match own {
                 true => next.is_none_or(|next| *place < next),
                 false => pass.fair.prefers(*who, owner, carve.taken.charge.weight),
             };
@@ -165,7 +182,7 @@ impl Queue {
     }
 
     /// Asks workers not to begin these.
-    fn ask_back(&mut self, now: Now, back: Vec<(WorkerName, ClaimId)>, step: &mut Step) {
+    pub(super) fn ask_back(&mut self, now: Now, back: Vec<(WorkerName, ClaimId)>, step: &mut Step) {
         for (worker, claim) in back {
             let Some(entry) = self.pool.workers.get(&worker) else {
                 continue;

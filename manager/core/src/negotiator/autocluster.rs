@@ -173,7 +173,7 @@ pub(crate) fn key_of(market: &Market, order: &Order, job: &ClassAd, spec: &JobSp
             Key { text, shared }
         }
         Significant::Only(names) => {
-            let wanted = order.of_jobs();
+            let wanted = order.names();
             let mut names: BTreeSet<String> = names
                 .iter()
                 .map(|name| name.folded().into_owned())
@@ -207,7 +207,7 @@ impl Autocluster {
             (clause, compiled)
         };
         Autocluster {
-            projection: market.projection(job),
+            projection: market.projection(job, order.names()),
             nature: nature_of(market, order, job, &clauses),
             clauses: clauses.into_iter().map(compiled).collect(),
             job: Prepared::new(job),

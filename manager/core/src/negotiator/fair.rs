@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use dags::Rules;
 use dags::rules::{Quota, Surplus};
 
-use crate::accounts::{Accounts, Submitter};
+use crate::accounts::{Accounts, Charge, Submitter};
 
+/// Half of the smallest claim: places are dealt out by Webster's rule, which favours neither those with
+/// large shares, as whole claims would, nor those with small ones.
+const HALF: f64 = 0.5;
 /// Weights differ by less than this only through rounding.
 const ROUNDING: f64 = 1e-6;
 
@@ -196,6 +199,47 @@ impl Fair {
         None
     }
 
+    /// Whether a group would have more than its quota with one more claim, and may not, once these
+    /// are given back.
+    pub fn over_quota_without<'c>(
+        &self,
+        at: usize,
+        weight: f64,
+        back: impl Iterator<Item = &'c Charge>,
+    ) -> bool {
+        let mut returns = vec![0.0; self.groups.len()];
+        for charge in back {
+            let holder = self.holders.get(&charge.submitter);
+            let mut group = holder.map(|holder| holder.group);
+            while let Some(at) = group {
+                returns[at] += charge.weight;
+                group = self.groups[at].above;
+            }
+        }
+        let mut group = Some(self.contenders[at].group);
+        while let Some(at) = group {
+            let entry = &self.groups[at];
+            let over = entry.weight - returns[at] + weight > entry.quota + ROUNDING;
+            if entry.above.is_some() && entry.surplus == Surplus::Refuse && over {
+                return true;
+            }
+            group = entry.above;
+        }
+        false
+    }
+
+    /// The contender of this name, if it may be served.
+    pub fn open(&self, submitter: &Submitter) -> Option<usize> {
+        let mut all = self.contenders.iter();
+        all.position(|one| one.submitter == *submitter && one.state == Contending::Open)
+    }
+
+    /// The effective priorities of a contender and of one who holds a slot.
+    pub fn priorities(&self, at: usize, owner: &Submitter) -> Option<(f64, f64)> {
+        let holder = self.holders.get(owner)?;
+        Some((self.contenders[at].priority, holder.priority))
+    }
+
     /// Whether a contender has a better right to a slot than the one who holds it: even with it he
     /// would have less, in proportion, than the other has now.
     pub fn prefers(&self, at: usize, owner: &Submitter, weight: f64) -> bool {
@@ -239,7 +283,7 @@ impl Fair {
     /// How much a contender has in proportion to its share: the less, the better its right.
     fn standing(&self, at: usize) -> f64 {
         let contender = &self.contenders[at];
-        (contender.weight + 1.0) * contender.priority
+        (contender.weight + HALF) * contender.priority
     }
 
     /// The tree of the groups, the pool first.

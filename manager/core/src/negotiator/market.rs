@@ -166,9 +166,10 @@ impl Market {
         self.changes.forget(name);
     }
 
-    /// The projection for jobs like this one, made if there is none.
-    pub fn projection(&mut self, job: &ClassAd) -> usize {
-        let names = self.names_for(job);
+    /// The projection for jobs like this one, made if there is none. `order` names what decides
+    /// among places besides what the two ads ask for.
+    pub fn projection(&mut self, job: &ClassAd, order: &BTreeSet<String>) -> usize {
+        let names = self.names_for(job, order);
         let known = self.projections.iter();
         if let Some(at) = known.enumerate().find(|(_, of)| of.names == names) {
             return at.0;
@@ -200,8 +201,8 @@ impl Market {
         entry.is_some_and(|entry| entry.fit.is_some())
     }
 
-    fn names_for(&self, job: &ClassAd) -> Names {
-        let mut names = BTreeSet::new();
+    fn names_for(&self, job: &ClassAd, order: &BTreeSet<String>) -> Names {
+        let mut names = order.clone();
         for slot in self.programs() {
             match significant(slot, [job]) {
                 Significant::Everything => return Names::Everything,

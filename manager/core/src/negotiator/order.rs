@@ -25,7 +25,7 @@ pub(crate) struct Order {
     /// How many terms are left when those that the market keeps are taken off.
     head: usize,
     speed: Speed,
-    of_jobs: BTreeSet<String>,
+    names: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +79,12 @@ impl Order {
             false => Speed::Fast,
         };
         // A name that a slot's ad lacks is looked for in the job's.
-        let of_jobs = terms.iter().flat_map(|expr| {
+        let names = terms.iter().flat_map(|expr| {
             let names = mentions(expr);
             names.external.into_iter().chain(names.internal)
         });
         Order {
-            of_jobs: of_jobs.map(|name| name.folded().into_owned()).collect(),
+            names: names.map(|name| name.folded().into_owned()).collect(),
             terms: terms.to_vec(),
             cached,
             head,
@@ -92,9 +92,9 @@ impl Order {
         }
     }
 
-    /// Attributes of jobs that decide, in lower case.
-    pub fn of_jobs(&self) -> &BTreeSet<String> {
-        &self.of_jobs
+    /// Attributes of either side that decide, in lower case.
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
     }
 
     pub fn is_fast(&self) -> bool {

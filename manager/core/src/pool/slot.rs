@@ -1,13 +1,13 @@
 //! The ad of a worker's slot: what the machine says of itself, and what is left of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use classad::{ClassAd, Expr};
 use dags::submit::JobSpec;
-use proto::nouns::WorkerName;
+use proto::nouns::{ClaimId, WorkerName};
 
 use super::devices::with_free;
-use super::{DeviceUse, Free, Worker};
+use super::{Carve, DeviceUse, Free, Worker};
 use crate::event::Taken;
 
 /// Attributes that change with each claim, in lower case; custom resources and the devices' ads do,
@@ -187,6 +187,26 @@ impl Worker {
             && free.disk_kib >= spec.request_disk_kib
             && (spec.request_gpu_memory_mib.is_some() || free.gpus >= spec.request_gpus)
             && spec.request_other.iter().all(covers)
+    }
+
+    /// The worker as if some of its claims, and what waits behind them, were not there.
+    pub(crate) fn without(&self, claims: &BTreeSet<ClaimId>) -> Worker {
+        let gone = |(claim, carve): &(&ClaimId, &Carve)| {
+            let mut front = **claim;
+            let mut behind = carve.behind;
+            while let Some(next) = behind {
+                front = next;
+                behind = self.carves.get(&next).and_then(|carve| carve.behind);
+            }
+            claims.contains(&front)
+        };
+        let left = self.carves.iter().filter(|carve| !gone(carve));
+        let mut then = Worker {
+            carves: left.map(|(claim, carve)| (*claim, carve.clone())).collect(),
+            ..self.clone()
+        };
+        then.refresh();
+        then
     }
 
     /// The worker as if no claim held anything of it.

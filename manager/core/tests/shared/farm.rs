@@ -1,18 +1,21 @@
 //! A queue with workers that do nothing by themselves: what they are told is written down, and
-//! rows say what they answer.
+//! rows say what they answer. Shared by the tests of this crate, none of which needs all of it.
+
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dags::Rules;
 use dags::dag::Dag;
 use dags::submit::{Macros, Submit};
 use manager_core::{
     Act, AfterDrain, Cluster, Command, Delivery, DrainMode, DrainRequest, Effect, Limits,
-    NewCluster, NewRun, ProcState, Queue, Refusal, Reply, Steer, Step, Write,
+    NewCluster, NewRun, ProcState, Queue, Refusal, Reply, Setting, Steer, Step, Submitter, Write,
 };
 use proto::nouns::{
-    ClaimId, Ended, JobId, Now, Offer, OfferedGpu, Report, Subject, ToManager, ToWorker, WorkOrder,
-    WorkerName,
+    Blob, ClaimId, Digest, Ended, JobId, Now, Offer, OfferedGpu, Report, Subject, ToManager,
+    ToWorker, VacateReason, WorkOrder, WorkerName,
 };
 
 const LIMITS: Limits = Limits {
@@ -31,13 +34,38 @@ pub struct Farm {
     pub told: Vec<String>,
     /// The users' logs, one behind the other.
     pub log: String,
-    now: Now,
-    /// Workers that are connected: session and processors.
-    workers: BTreeMap<WorkerName, (u64, u32)>,
+    pub now: Now,
+    /// How long jobs say that they ran.
+    pub job_ms: u64,
+    /// Claims that workers were asked to end.
+    pub asked: Vec<(WorkerName, ClaimId, VacateReason)>,
+    /// Workers that are connected: session and what they offer.
+    workers: BTreeMap<WorkerName, (u64, Offer)>,
+    /// What their caches hold.
+    pub cached: BTreeMap<WorkerName, Vec<Digest>>,
     orders: BTreeMap<ClaimId, (WorkerName, WorkOrder)>,
     rows: Vec<String>,
     disk: BTreeMap<Vec<u8>, Vec<u8>>,
     sessions: u64,
+}
+
+/// A worker with so many cores, and one GPU.
+pub fn offer(cpus: u32) -> Offer {
+    let gpu = "GlobalMemoryMb = 81920\nFreeGlobalMemoryMb = 81920";
+    let ad = "Machine = \"m\"\nArch = \"X86_64\"\nOpSys = \"LINUX\"\nHasFileTransfer = true\n\
+        SharableGPUs = {[FreeGlobalMemoryMb = 81920]}";
+    Offer {
+        ad: ad.to_owned(),
+        cpus,
+        memory_mib: 65_536,
+        disk_kib: 1 << 30,
+        gpus: vec![OfferedGpu {
+            id: "GPU-1".to_owned(),
+            ad: gpu.to_owned(),
+            broken: None,
+        }],
+        resources: BTreeMap::new(),
+    }
 }
 
 pub fn job(cluster: u32, proc: u32) -> JobId {
@@ -54,7 +82,10 @@ impl Farm {
                 wall_ms: 1_704_164_645_000,
                 mono_ms: 1_000,
             },
+            job_ms: 0,
+            asked: Vec::new(),
             workers: BTreeMap::new(),
+            cached: BTreeMap::new(),
             orders: BTreeMap::new(),
             rows: Vec::new(),
             disk: BTreeMap::new(),
@@ -69,7 +100,11 @@ impl Farm {
     // === workers ===
 
     pub fn joins(&mut self, name: &str, cpus: u32) {
-        self.workers.insert(name.parse().unwrap(), (0, cpus));
+        self.joins_with(name, offer(cpus));
+    }
+
+    pub fn joins_with(&mut self, name: &str, offer: Offer) {
+        self.workers.insert(name.parse().unwrap(), (0, offer));
         self.hello(name);
     }
 
@@ -79,23 +114,10 @@ impl Farm {
         let worker: WorkerName = name.parse().unwrap();
         let entry = self.workers.get_mut(&worker).unwrap();
         entry.0 = self.sessions;
-        let gpu = "GlobalMemoryMb = 81920\nFreeGlobalMemoryMb = 81920";
-        let ad = "Machine = \"m\"\nArch = \"X86_64\"\nOpSys = \"LINUX\"\nHasFileTransfer = true\n\
-            SharableGPUs = {[FreeGlobalMemoryMb = 81920]}";
-        let offer = Offer {
-            ad: ad.to_owned(),
-            cpus: entry.1,
-            memory_mib: 65_536,
-            disk_kib: 1 << 30,
-            gpus: vec![OfferedGpu {
-                id: "GPU-1".to_owned(),
-                ad: gpu.to_owned(),
-                broken: None,
-            }],
-            resources: BTreeMap::new(),
-        };
+        let offer = entry.1.clone();
         let own = self.orders.iter().filter(|(_, (of, _))| *of == worker);
         let claims = own.map(|(claim, _)| *claim).collect();
+        let cached = self.cached.get(&worker).cloned().unwrap_or_default();
         self.says(
             &worker.clone(),
             ToManager::Hello {
@@ -104,9 +126,16 @@ impl Farm {
                 version: "test".to_owned(),
                 offer,
                 claims,
-                cached: Vec::new(),
+                cached,
             },
         );
+    }
+
+    /// The worker says something else of itself.
+    pub fn advertises(&mut self, name: &str, offer: Offer) {
+        let worker: WorkerName = name.parse().unwrap();
+        self.workers.get_mut(&worker).unwrap().1 = offer.clone();
+        self.says(&worker, ToManager::Advertise { offer });
     }
 
     /// The worker is gone, with all that it ran.
@@ -136,7 +165,7 @@ impl Farm {
         self.says(&worker, ToManager::Beat { claims });
     }
 
-    fn claim(&self, job: JobId) -> (ClaimId, WorkerName) {
+    pub fn claim(&self, job: JobId) -> (ClaimId, WorkerName) {
         match self.proc(job) {
             ProcState::Running { claim, worker, .. } => (claim, worker),
             state => panic!("{job} is {}", state.name()),
@@ -167,9 +196,19 @@ impl Farm {
         }
     }
 
+    /// All that workers were asked to end ends, or was not begun.
+    pub fn end_asked(&mut self) {
+        for (worker, claim, _) in std::mem::take(&mut self.asked) {
+            if self.orders.contains_key(&claim) {
+                self.finish(&worker, claim, Ended::Vacated);
+            }
+        }
+    }
+
     fn finish(&mut self, worker: &WorkerName, claim: ClaimId, ended: Ended) {
         self.orders.remove(&claim);
-        let report = Report::new(ended, self.now.wall_ms, self.now.wall_ms);
+        let began_ms = self.now.wall_ms - self.job_ms;
+        let report = Report::new(ended, began_ms, self.now.wall_ms);
         let report = Box::new(report);
         self.says(worker, ToManager::Finished { claim, report });
     }
@@ -223,7 +262,12 @@ impl Farm {
                 ToWorker::Activate { claim, order, .. } => {
                     self.orders.insert(claim, (worker, *order));
                 }
-                ToWorker::Vacate { grace_ms, .. } => {
+                ToWorker::Vacate {
+                    grace_ms,
+                    claim,
+                    reason,
+                } => {
+                    self.asked.push((worker.clone(), claim, reason));
                     self.told.push(format!("{worker} vacate {grace_ms:?}"));
                 }
                 ToWorker::Leave { reason } => self.told.push(format!("{worker} leave {reason}")),
@@ -251,19 +295,42 @@ impl Farm {
         }
     }
 
+    pub fn rules(&mut self, text: &str) {
+        let rules = Rules::parse("pool.toml", text);
+        let rules = rules.unwrap_or_else(|wrong| panic!("{}", wrong.render()));
+        self.command(Command::SetRules(Arc::new(rules))).unwrap();
+    }
+
+    pub fn set_account(&mut self, user: &str, setting: Setting) {
+        let submitter = Submitter {
+            group: String::new(),
+            user: user.to_owned(),
+        };
+        self.command(Command::SetAccount { submitter, setting })
+            .unwrap();
+    }
+
     pub fn submit(&mut self, text: &str) -> u32 {
+        self.submit_as("ada", text)
+    }
+
+    pub fn submit_as(&mut self, owner: &str, text: &str) -> u32 {
+        self.submit_with(owner, text, BTreeMap::new())
+    }
+
+    pub fn submit_with(&mut self, owner: &str, text: &str, blobs: BTreeMap<String, Blob>) -> u32 {
         let files: BTreeMap<String, String> = BTreeMap::new();
         let text = format!("{PROGRAM}{text}\n");
         let (submit, diagnostics) = Submit::parse("w.sub", &text, &files);
         assert!(!diagnostics.has_errors(), "{}", diagnostics.render());
         let reply = self.command(Command::SubmitCluster(Box::new(NewCluster {
             key: format!("c{}", self.disk.len()),
-            owner: "ada".to_owned(),
+            owner: owner.to_owned(),
             submit: Arc::new(submit),
             macros: Macros::new(),
             directory: "/home/ada".to_owned(),
             delivery: Delivery::Write,
-            files: BTreeMap::new(),
+            files: blobs,
         })));
         match reply {
             Ok(Reply::Submitted { id }) => id,
@@ -375,6 +442,14 @@ impl Farm {
 
     pub fn proc(&self, job: JobId) -> ProcState {
         self.queue.job(job).unwrap().1.state
+    }
+
+    /// How many jobs of a cluster hold a slot.
+    pub fn holding(&self, cluster: u32) -> usize {
+        let workers = self.queue.workers().values();
+        let carves = workers.flat_map(|worker| worker.carves.values());
+        let holds = carves.filter(|carve| carve.behind.is_none() && carve.job.cluster == cluster);
+        holds.count()
     }
 
     /// Where a job runs; nothing where it does not.
