@@ -93,12 +93,6 @@ impl<'a> Scope<'a> {
         self.target
     }
 
-    /// The same without the other side.
-    pub(crate) fn without_target(mut self) -> Self {
-        self.target = None;
-        self
-    }
-
     /// The value of `expr` here.
     pub fn eval(&self, expr: &Expr) -> Value {
         let mut evaluator = Evaluator::new(*self);

@@ -60,6 +60,8 @@ pub struct NearMiss {
     pub op: BinaryOp,
     /// What it is compared with.
     pub needs: Value,
+    /// Where that comes from.
+    pub bound: Expr,
 }
 
 /// An attribute that no target has.
@@ -106,7 +108,41 @@ pub fn explain_clauses(
     targets: &[ClassAd],
     now_secs: i64,
 ) -> Vec<ClauseReport> {
-    let mut survives = vec![true; targets.len()];
+    let scopes: Vec<Scope<'_>> = targets
+        .iter()
+        .map(|target| Scope::new(my).target(target).now(now_secs))
+        .collect();
+    let alone = Scope::new(my).now(now_secs);
+    reports(clauses, &scopes, &alone, |clause| {
+        Compiled::in_ad(my, clause)
+    })
+}
+
+/// The same from the other side: `clauses` that stand in each of `sides`, held against `other`.
+/// What a [`NearMiss`] calls a target is one of `sides`, and `wanted_of` is what differs between
+/// them.
+pub fn explain_sides(
+    clauses: &[Expr],
+    sides: &[&ClassAd],
+    other: &ClassAd,
+    now_secs: i64,
+) -> Vec<ClauseReport> {
+    let scopes: Vec<Scope<'_>> = sides
+        .iter()
+        .map(|side| Scope::new(side).target(other).now(now_secs))
+        .collect();
+    let nobody = ClassAd::new();
+    let alone = Scope::new(&nobody).target(other).now(now_secs);
+    reports(clauses, &scopes, &alone, Compiled::new)
+}
+
+fn reports(
+    clauses: &[Expr],
+    scopes: &[Scope<'_>],
+    alone: &Scope<'_>,
+    compile: impl Fn(&Expr) -> Compiled,
+) -> Vec<ClauseReport> {
+    let mut survives = vec![true; scopes.len()];
     let mut reports = Vec::with_capacity(clauses.len());
     for clause in clauses {
         let mut report = ClauseReport {
@@ -117,10 +153,9 @@ pub fn explain_clauses(
             errors: 0,
             nearest: None,
         };
-        let compiled = Compiled::in_ad(my, clause);
+        let compiled = compile(clause);
         let mut near = near::Search::new(clause);
-        for (i, target) in targets.iter().enumerate() {
-            let scope = Scope::new(my).target(target).now(now_secs);
+        for (i, scope) in scopes.iter().enumerate() {
             let value = scope.run(&compiled);
             let passes = value.is_true();
             report.passing += usize::from(passes);
@@ -129,7 +164,7 @@ pub fn explain_clauses(
             survives[i] &= passes;
             report.surviving += usize::from(survives[i]);
             if !passes {
-                near.consider(&scope, i);
+                near.consider(scope, alone, i);
             }
         }
         report.nearest = near.finish();

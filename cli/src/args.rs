@@ -8,9 +8,10 @@ mod queue;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
-use proto::nouns::{JobId, Subject, WorkerName};
+use proto::nouns::{JobId, ParseIdError, Subject, WorkerName};
 
 pub use classad::{Check, Classad, Eval, Match};
 pub use dag::{Dag, Limits, Preview, Rescue};
@@ -92,7 +93,7 @@ pub enum Verb {
     Qedit(Qedit),
     /// Send running jobs back to the queue
     Vacate(Vacate),
-    /// Say why a job is where it is
+    /// Say why a job, node or worker is where it is
     Why(Why),
     /// Show what a job printed
     Logs(Logs),
@@ -196,10 +197,50 @@ pub struct Submit {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 it runs or ended well, 1 it failed or was removed, 3 nothing in the pool could ever
+run it, 8 it waits.
+
+Examples:
+  updraft why 12.0
+  updraft why 12/train-de
+  updraft why --worker gpu-3
+  updraft why --all")]
 pub struct Why {
-    /// A job (12.0), or a cluster or DAG run (12)
-    #[arg(value_name = "ID")]
-    pub id: Subject,
+    /// A job (12.0), a cluster or DAG run (12), or a node of one (12/NODE)
+    #[arg(value_name = "ID", required_unless_present_any = ["worker", "all"])]
+    pub id: Option<WhyId>,
+    /// A node of the DAG run
+    #[arg(value_name = "NODE")]
+    pub node: Option<String>,
+    /// Say why a worker gets nothing
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["id", "all"])]
+    pub worker: Option<WorkerName>,
+    /// Group all that waits by its cause
+    #[arg(long, conflicts_with = "id")]
+    pub all: bool,
+}
+
+/// What `why` is asked about.
+#[derive(Clone, Debug)]
+pub struct WhyId {
+    pub subject: Subject,
+    pub node: Option<String>,
+}
+
+impl FromStr for WhyId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<WhyId, ParseIdError> {
+        let (subject, node) = match text.split_once('/') {
+            Some((run, node)) => (run, Some(node.to_owned())),
+            None => (text, None),
+        };
+        Ok(WhyId {
+            subject: subject.parse()?,
+            node,
+        })
+    }
 }
 
 #[derive(Debug, Args)]

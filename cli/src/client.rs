@@ -183,8 +183,12 @@ impl Client {
         Ok(())
     }
 
-    pub async fn why(&self, id: String) -> Result<wire::WhyReply, Failure> {
-        self.heard(self.queue.clone().why(wire::WhyRequest { id }).await)
+    pub async fn why(&self, request: wire::WhyRequest) -> Result<wire::WhyReply, Failure> {
+        self.heard(self.queue.clone().why(request).await)
+    }
+
+    pub async fn why_all(&self) -> Result<wire::WhyAllReply, Failure> {
+        self.heard(self.queue.clone().why_all(wire::WhyAllRequest {}).await)
     }
 
     /// One stream of updates, as long as it holds.

@@ -13,11 +13,13 @@ pub enum Exit {
     Failed,
     /// The command line or a file is wrong. clap ends with the same code.
     Usage,
+    /// `why`: nothing in the pool as it is could ever run it.
+    Never,
     /// No such job, DAG run, node, worker or study.
     NotFound,
     /// No manager answers at the address.
     Unreachable,
-    /// `wait --timeout`: the work goes on.
+    /// `wait --timeout`: the work goes on. `why`: it waits.
     NotYet,
     /// A fault of ours, or of the machine we run on.
     Internal,
@@ -64,6 +66,7 @@ impl Exit {
             Exit::Ok => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::Never => 3,
             Exit::NotFound => 4,
             Exit::Unreachable => 6,
             Exit::NotYet => 8,
@@ -110,6 +113,7 @@ mod tests {
             (Exit::Ok, 0),
             (Exit::Failed, 1),
             (Exit::Usage, 2),
+            (Exit::Never, 3),
             (Exit::NotFound, 4),
             (Exit::Unreachable, 6),
             (Exit::NotYet, 8),

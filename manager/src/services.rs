@@ -15,6 +15,7 @@ mod select;
 mod standing;
 mod steer;
 mod submit;
+mod why;
 mod workers;
 
 use std::sync::Arc;

@@ -31,7 +31,8 @@ impl Search {
     }
 
     /// Takes a refused target into account.
-    pub(super) fn consider(&mut self, scope: &Scope<'_>, target: usize) {
+    /// `alone` is the scope without the side that differs from target to target.
+    pub(super) fn consider(&mut self, scope: &Scope<'_>, alone: &Scope<'_>, target: usize) {
         for Comparison { left, op, right } in &self.comparisons {
             let (a, b) = (scope.eval(left), scope.eval(right));
             let Some(distance) = miss_by(&a, *op, &b) else {
@@ -39,7 +40,7 @@ impl Search {
             };
             let nearer = |(best, _): &(f64, NearMiss)| distance < *best;
             if self.best.as_ref().is_none_or(nearer) {
-                let miss = miss(scope, target, (left, a), *op, (right, b));
+                let miss = miss(alone, target, (left, a), *op, (right, b));
                 self.best = Some((distance, miss));
             }
         }
@@ -83,13 +84,12 @@ fn miss_by(a: &Value, op: BinaryOp, b: &Value) -> Option<f64> {
 
 /// The miss as seen from the side that depends on the target.
 fn miss(
-    scope: &Scope<'_>,
+    alone: &Scope<'_>,
     target: usize,
     (left, left_value): (&Expr, Value),
     op: BinaryOp,
     (right, right_value): (&Expr, Value),
 ) -> NearMiss {
-    let alone = scope.without_target();
     let left_varies = alone.eval(left) != left_value;
     let right_varies = alone.eval(right) != right_value;
     match op.flipped() {
@@ -99,6 +99,7 @@ fn miss(
             has: right_value,
             op: flipped,
             needs: left_value,
+            bound: left.clone(),
         },
         Some(_) | None => NearMiss {
             target,
@@ -106,6 +107,7 @@ fn miss(
             has: left_value,
             op,
             needs: right_value,
+            bound: right.clone(),
         },
     }
 }

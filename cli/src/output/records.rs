@@ -14,9 +14,11 @@ use super::time::rfc3339;
 
 mod shares;
 mod sums;
+mod why;
 
 pub use shares::{GroupShare, LimitUse, UserShare};
 pub use sums::{Batch, Custom, Device, Happening, User};
+pub use why::{Causes, Why};
 
 /// A job of the queue or the history.
 #[derive(Clone, Debug, Serialize)]
@@ -224,33 +226,6 @@ pub struct Trial {
     pub started_ms: Option<u64>,
     pub ended: Option<String>,
     pub ended_ms: Option<u64>,
-}
-
-/// Why a job is where it is.
-#[derive(Clone, Debug, Serialize)]
-pub struct Why {
-    pub id: String,
-    pub status: String,
-    /// A stable code.
-    pub code: String,
-    pub summary: String,
-    pub clauses: Vec<Clause>,
-    pub workers: u32,
-    pub workers_busy: u32,
-    pub workers_refusing: u32,
-    pub workers_drained: u32,
-    pub hints: Vec<String>,
-}
-
-/// One clause of a job's requirements, held against every worker.
-#[derive(Clone, Debug, Serialize)]
-pub struct Clause {
-    pub text: String,
-    /// Workers that pass it by itself.
-    pub pass_alone: u32,
-    /// Workers left after it and all before it.
-    pub left: u32,
-    pub nearest_miss: Option<String>,
 }
 
 /// What became of one id of `hold`, `release`, `rm`, `prio`, `qedit` and `vacate`.
@@ -463,34 +438,6 @@ impl From<wire::Trial> for Trial {
             started_ms: trial.started_ms,
             ended: trial.ended_ms.and_then(rfc3339),
             ended_ms: trial.ended_ms,
-        }
-    }
-}
-
-impl From<wire::WhyReply> for Why {
-    fn from(why: wire::WhyReply) -> Why {
-        Why {
-            id: why.id,
-            status: why.status,
-            code: why.code,
-            summary: why.summary,
-            clauses: why.clauses.into_iter().map(Clause::from).collect(),
-            workers: why.workers,
-            workers_busy: why.busy,
-            workers_refusing: why.refused_by_worker,
-            workers_drained: why.drained,
-            hints: why.hints,
-        }
-    }
-}
-
-impl From<wire::Clause> for Clause {
-    fn from(clause: wire::Clause) -> Clause {
-        Clause {
-            text: clause.text,
-            pass_alone: clause.alone,
-            left: clause.in_order,
-            nearest_miss: filled(clause.nearest_miss),
         }
     }
 }

@@ -396,7 +396,12 @@ impl Quiet {
             return Ok(());
         }
         self.told.push(idle.id.clone());
-        let why = client.why(idle.id.clone()).await?;
+        let why = client
+            .why(wire::WhyRequest {
+                id: idle.id.clone(),
+                ..wire::WhyRequest::default()
+            })
+            .await?;
         let refused = why.clauses.iter().find(|clause| clause.in_order == 0);
         let clause = refused.map(|clause| match clause.nearest_miss.as_str() {
             "" => format!("; none passes `{}`", clause.text),

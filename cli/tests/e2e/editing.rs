@@ -17,14 +17,14 @@ fn an_edit_lets_a_job_match_and_outlives_the_manager() {
     let mut pool = Pool::with_workers(&["w"]);
     let text = format!("{IDLE}request_memory = 1000000\nqueue 2\n");
     let id = pool.submit_text("large.sub", &text);
-    assert_eq!(pool.json(&["why", &id])["code"], "W102");
+    assert_eq!(pool.why(&[&id])["code"], "W102");
     let one = format!("{id}.1");
     let told = pool.json(&["qedit", &one, "RequestMemory=64", "Tag = \"small\""]);
     assert_eq!(told["ids"][0]["jobs_changed"], 1, "{told:#}");
     // It runs without anybody asking again; the other does not.
     pool.wait(&one);
     let zero = format!("{id}.0");
-    assert_eq!(pool.json(&["why", &zero])["code"], "W102");
+    assert_eq!(pool.why(&[&zero])["code"], "W102");
 
     // Of the whole cluster, with a restart between the edit and the look.
     pool.kill_worker("w");

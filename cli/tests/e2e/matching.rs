@@ -1,6 +1,6 @@
 //! Who runs what: attributes in the words of a pool's administrator, and GPUs.
 
-use crate::home::{Home, run};
+use crate::home::{Home, run, until};
 use crate::pool::Pool;
 
 const NEEDS_GPU: &str = "executable = /bin/true
@@ -50,7 +50,7 @@ fn why_names_the_clause_that_nobody_meets() {
         .replace("HAS_GPU", "HAS_GPUS")
         .replace("queue 6", "queue");
     let id = pool.submit_text("misspelt.sub", &misspelt);
-    let alone = pool.json(&["why", &id]);
+    let alone = pool.why(&[&id]);
     assert_eq!(alone["code"], "W101", "{alone:#}");
 
     pool.add_worker("gpu", &["--attr", "HAS_GPU = true"]);
@@ -58,7 +58,7 @@ fn why_names_the_clause_that_nobody_meets() {
     for name in ["gpu", "plain"] {
         pool.until_worker(name, |_| true);
     }
-    let why = pool.json(&["why", &id]);
+    let why = pool.why(&[&id]);
     assert_eq!(
         (&why["status"], &why["code"]),
         (&"Idle".into(), &"W102".into())
@@ -85,7 +85,7 @@ fn why_names_the_clause_that_nobody_meets() {
     // A job that asks for too much is told how much there is.
     let large = "executable = /bin/true\nrequest_memory = 1T\nqueue\n";
     let id = pool.submit_text("large.sub", large);
-    let told = pool.updraft(&["why", &id]).expect(0).out;
+    let told = pool.updraft(&["why", &id]).expect(3).out;
     assert!(
         told.contains("RequestMemory") && told.contains("4096"),
         "{told}"
@@ -132,7 +132,7 @@ fn a_job_sees_the_gpus_that_it_was_given() {
 
     let three = "executable = /bin/true\nrequest_gpus = 3\nqueue\n";
     let id = pool.submit_text("three.sub", three);
-    let told = pool.updraft(&["why", &id]).expect(0).out;
+    let told = pool.updraft(&["why", &id]).expect(3).out;
     assert!(told.contains("RequestGPUs"), "{told}");
 }
 
@@ -171,4 +171,81 @@ fn a_worker_that_is_told_nonsense_does_not_start() {
         let args = [&fixed, flags].concat();
         run(&mut home.command(&args)).expect(2).complains(parts);
     }
+}
+
+#[test]
+fn why_says_what_would_help_and_whether_it_can_ever_run() {
+    let mut pool = Pool::start();
+    pool.add_worker("gpu", &["--simulate-gpus", "A100:1", "--attr", "Rack = 1"]);
+    pool.until_worker("gpu", |_| true);
+    let text = "executable = /bin/true\nrequest_cpus = 9999\nqueue\n";
+    let large = pool.submit_text("large.sub", text);
+    let told = pool.updraft(&["why", &large]).expect(3).out;
+    // What it advises can be typed as it stands, and helps.
+    let typed = told.lines().map(str::trim);
+    let typed: Vec<&str> = typed
+        .filter(|line| line.starts_with("updraft qedit"))
+        .collect();
+    assert_eq!(typed.len(), 1, "{told}");
+    let words: Vec<&str> = typed[0].split(' ').skip(1).collect();
+    pool.updraft(&words).expect(0);
+    pool.wait(&large);
+    pool.why(&[&large]);
+
+    let held = "executable = /bin/true\nhold = true\nqueue\n";
+    let held = pool.submit_text("held.sub", held);
+    pool.updraft(&["why", &held]).expect(8);
+    let fails = pool.submit_text("fails.sub", "executable = /bin/false\nqueue\n");
+    pool.updraft(&["wait", &fails]).expect(1);
+    pool.updraft(&["why", &fails]).expect(1);
+
+    let rack = "executable = /bin/true\nrequirements = Rack == 7\nqueue 3\n";
+    pool.submit_text("rack.sub", rack);
+    let all = pool.json(&["why", "--all"]);
+    let causes = all["causes"].as_array().unwrap();
+    assert_eq!(causes[0]["code"], "W102", "{all:#}");
+    assert_eq!(causes[0]["jobs"], 3, "{all:#}");
+    assert!(causes[0]["clause"].to_string().contains("Rack == 7"));
+    assert_eq!(causes[1]["code"], "W003", "{all:#}");
+    let table = pool.updraft(&["why", "--all"]).expect(0).out;
+    assert!(table.contains("Rack == 7"), "{table}");
+
+    let worker = pool.why(&["--worker", "gpu"]);
+    assert_eq!(worker["code"], "W307", "{worker:#}");
+    assert!(worker["other_side"].to_string().contains("Rack == 7"));
+    pool.updraft(&["worker", "drain", "gpu"]).expect(0);
+    assert_eq!(pool.why(&["--worker", "gpu"])["code"], "W303");
+    pool.updraft(&["why", "--worker", "nobody"])
+        .expect(4)
+        .complains(&["there is no worker nobody"]);
+}
+
+#[test]
+fn why_knows_nodes_by_name() {
+    let mut pool = Pool::start();
+    pool.home.write(
+        "never.sub",
+        "executable = /bin/true\nrequirements = Rack == 7\n",
+    );
+    pool.home.write(
+        "m.dag",
+        "JOB a never.sub\nJOB b never.sub\nPARENT a CHILD b\n",
+    );
+    pool.add_worker("w", &[]);
+    pool.until_worker("w", |_| true);
+    let run = pool.submit("m.dag");
+    until("the job of node a", || {
+        pool.json(&["q", &run])["jobs"].to_string().contains("Idle")
+    });
+    let parent = pool.why(&[&format!("{run}/a")]);
+    assert_eq!(parent["code"], "W102", "{parent:#}");
+    let child = pool.why(&[&run, "b"]);
+    assert_eq!(child["code"], "W201", "{child:#}");
+    assert!(child["summary"].as_str().unwrap().contains("a (running)"));
+    pool.updraft(&["why", &run, "c"])
+        .expect(4)
+        .complains(&["with a node c"]);
+    pool.updraft(&["why", "1.0/b"])
+        .expect(2)
+        .complains(&["1.0"]);
 }

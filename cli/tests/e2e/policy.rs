@@ -36,7 +36,7 @@ fn a_job_is_held_for_its_exit_and_goes_on_when_released() {
     );
     // What it wrote is there for whoever looks into it.
     assert_eq!(pool.home.read("said"), "seen\n");
-    let why = pool.json(&["why", &id]);
+    let why = pool.why(&[&id]);
     assert!(why["summary"].as_str().unwrap().contains("ended with 3"));
 
     pool.home.write("mended", "");
@@ -156,7 +156,7 @@ fn what_nothing_acts_upon_is_said_at_submit() {
         "checkpoints.sub",
         &shell("exit 0", "checkpoint_exit_code = 85"),
     );
-    let why = pool.json(&["why", &id]);
+    let why = pool.why(&[&id]);
     let hints = why["hints"].to_string();
     assert!(hints.contains("HasSelfCheckpointTransfers"), "{why:#}");
 }

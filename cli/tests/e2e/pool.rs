@@ -157,6 +157,22 @@ impl Pool {
         self.updraft(&args).expect(0).json()
     }
 
+    /// What `why` says; its exit code says the same.
+    #[track_caller]
+    pub fn why(&self, args: &[&str]) -> Value {
+        let ran = self.updraft(&[&["why", "-o", "json"], args].concat());
+        let why = ran.json();
+        let code = match why["prospect"].as_str() {
+            Some("well") => 0,
+            Some("failed") => 1,
+            Some("never") => 3,
+            Some("not_now") => 8,
+            other => panic!("{other:?}: {why:#}"),
+        };
+        assert_eq!(ran.code, Some(code), "{why:#}");
+        why
+    }
+
     /// The id of what is submitted.
     #[track_caller]
     pub fn submit(&self, file: &str) -> String {

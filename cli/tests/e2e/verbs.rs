@@ -23,7 +23,7 @@ fn held_jobs_wait_for_their_release() {
         job["hold_reason"].as_str().unwrap().contains("coffee"),
         "{job:#}"
     );
-    let why = pool.json(&["why", &id]);
+    let why = pool.why(&[&id]);
     assert_eq!(why["code"], "W003", "{why:#}");
     assert!(
         why["summary"].as_str().unwrap().contains("coffee"),
@@ -109,7 +109,7 @@ fn a_drained_worker_ends_what_it_has_and_takes_nothing() {
         (&true.into(), &1.into())
     );
     let next = pool.submit_text("true.sub", "executable = /bin/true\nqueue\n");
-    let why = pool.json(&["why", &next]);
+    let why = pool.why(&[&next]);
     assert_eq!(
         (&why["code"], &why["workers_drained"]),
         (&"W106".into(), &1.into())

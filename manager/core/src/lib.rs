@@ -62,7 +62,7 @@ pub use event::{
     Event, Lands, LookNext, NodeEnd, Outcome, Part, Preempts, QueuedRun, Requeue, Soft, Subdags,
     Taken, TrialEnd, Works,
 };
-pub use explain::{ClauseCount, Why};
+pub use explain::{Cause, Causes, ClauseCount, Holder, Line, Progress, Prospect, SmallChange, Why};
 pub use job::{Cluster, Ending, HoldCode, Past, Phase, PolicyHold, Proc, ProcState, Source, Tally};
 pub use journal::{Row, RowKind, exit_of};
 pub use look::{BadExpression, Probe, Shown};

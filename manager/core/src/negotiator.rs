@@ -27,11 +27,13 @@ mod market;
 mod order;
 mod preempt;
 mod sort;
+mod standing;
 
 pub(crate) use autocluster::{Autocluster, RunTimes};
 pub(crate) use demand::{AutoId, Placed, Sorting};
 pub(crate) use market::Change;
 pub(crate) use order::Order;
+pub(crate) use standing::{Group, Groups, OverQuota, Slice, says_something_else_later};
 
 use autocluster::Wish;
 use chains::Chains;

@@ -13,9 +13,10 @@ mod devices;
 mod offer;
 mod slot;
 
+pub(crate) use devices::with_free;
 pub use devices::{Device, DeviceUse};
 pub(crate) use offer::OfferAds;
-pub(crate) use slot::{DEVICE_PREFIX, integer, is_dynamic};
+pub(crate) use slot::{DEVICE_PREFIX, integer, is_dynamic, spelled};
 
 /// Digests that are remembered of a worker's cache; the first by their bytes go.
 const CACHED_MAX: usize = 4_096;

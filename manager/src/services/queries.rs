@@ -3,20 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use manager_core::{Cluster, NodeState, Probe, ProcState, Queue, Run, RunState, Why, Worker};
+use manager_core::{Cluster, Probe, Queue, RunState, Worker};
 use proto::nouns::{JobId, Now, Subject, WorkerName};
 use proto::wire::{
-    self, Clause, File, JobsReply, JobsRequest, OutputsReply, RunsReply, RunsRequest, StudiesReply,
-    StudiesRequest, Which, WhyReply, WorkersReply, WorkersRequest,
+    self, File, JobsReply, JobsRequest, OutputsReply, RunsReply, RunsRequest, StudiesReply,
+    StudiesRequest, Which, WorkersReply, WorkersRequest,
 };
 use tonic::Status;
 
 use super::select::{Found, Scanned, Selection, Untouched, Visit, columns_of, constraint_of, scan};
 use super::{Shared, machines, rows};
 use crate::settings::JOBS_MAX;
-
-/// Sentences about nodes in one answer.
-const HINTS_MAX: usize = 50;
 
 /// A checked `JobsRequest`.
 struct JobsWanted {
@@ -189,122 +186,6 @@ pub(super) fn studies(queue: &Queue, request: &StudiesRequest) -> Result<Studies
         return Err(Status::not_found(text));
     }
     Ok(StudiesReply { studies })
-}
-
-/// Why a job is as it is; of a cluster or DAG run, its first job that waits, else the run or what
-/// is left of it.
-pub(super) fn why(queue: &Queue, now: Now, subject: Subject) -> Option<WhyReply> {
-    let job = match subject {
-        Subject::Job(job) => job,
-        Subject::Whole(id) => match (first_open(queue, id), queue.runs().get(&id)) {
-            (Some(job), _) => job,
-            (None, Some(run)) => return Some(why_run(queue, run)),
-            (None, None) => JobId {
-                cluster: id,
-                proc: 0,
-            },
-        },
-    };
-    let Why {
-        status,
-        code,
-        summary,
-        clauses,
-        workers,
-        busy,
-        refused_by_worker,
-        drained,
-        hints,
-    } = queue.why(now, job)?;
-    let clauses = clauses.into_iter().map(|clause| Clause {
-        text: clause.text,
-        alone: clause.alone,
-        in_order: clause.in_order,
-        nearest_miss: clause.nearest_miss.unwrap_or_default(),
-    });
-    Some(WhyReply {
-        id: job.to_string(),
-        status: status.to_owned(),
-        code: code.to_owned(),
-        summary,
-        clauses: clauses.collect(),
-        workers,
-        busy,
-        refused_by_worker,
-        drained,
-        hints,
-    })
-}
-
-/// A DAG run none of whose jobs is in the queue: what failed, and what waits for its turn.
-fn why_run(queue: &Queue, run: &Run) -> WhyReply {
-    let counts = run.counts();
-    let said = (0..).zip(&run.nodes).filter_map(|(at, node)| {
-        let name = run.node_name(at);
-        match &node.state {
-            NodeState::Failed { reason } => Some(format!("{name}: {reason}")),
-            NodeState::Waiting
-            | NodeState::Pre
-            | NodeState::Ready
-            | NodeState::Preparing
-            | NodeState::Running
-            | NodeState::Post => Some(format!("{name} waits: {}", queue.waits(run, at)?)),
-            NodeState::Done | NodeState::Futile => None,
-        }
-    });
-    let code = match run.state {
-        RunState::Running => "W001",
-        RunState::Completed { .. } => "W004",
-        RunState::Failed { .. } => "W005",
-        RunState::Removed { .. } => "W006",
-    };
-    let summary = format!(
-        "DAG run {} is {}: {} done, {} failed, {} futile",
-        run.id,
-        run.state.name().to_lowercase(),
-        counts.done,
-        counts.failed,
-        counts.futile
-    );
-    WhyReply {
-        id: run.id.to_string(),
-        status: run.state.name().to_owned(),
-        code: code.to_owned(),
-        summary,
-        hints: said.take(HINTS_MAX).collect(),
-        ..WhyReply::default()
-    }
-}
-
-/// The first job that waits, else the first that is held or runs.
-fn first_open(queue: &Queue, id: u32) -> Option<JobId> {
-    let clusters = || {
-        queue
-            .clusters()
-            .values()
-            .filter(move |cluster| cluster.id == id || queue.is_of(cluster.top(), id))
-    };
-    let jobs = || {
-        clusters().flat_map(|cluster| {
-            let touched = cluster
-                .procs
-                .iter()
-                .map(|(proc, record)| (*proc, record.state.clone()));
-            let fresh = cluster.fresh().take(1).map(|proc| (proc, ProcState::Idle));
-            touched.chain(fresh).map(|(proc, state)| {
-                (
-                    JobId {
-                        cluster: cluster.id,
-                        proc,
-                    },
-                    state,
-                )
-            })
-        })
-    };
-    let open = |(_, state): &(JobId, ProcState)| !state.is_final();
-    let idle = jobs().find(|(_, state)| *state == ProcState::Idle);
-    idle.or_else(|| jobs().find(open)).map(|(job, _)| job)
 }
 
 /// The files that came back: of a job, its own; of a cluster or DAG run, all.

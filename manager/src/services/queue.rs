@@ -12,14 +12,14 @@ use proto::wire::{
     InfoReply, InfoRequest, JobsReply, JobsRequest, LogChunk, LogsRequest, OutputsReply,
     OutputsRequest, PlanReply, PlanRequest, RescueReply, RescueRequest, RunsReply, RunsRequest,
     SteerReply, SteerRequest, StudiesReply, StudiesRequest, SubmitReply, SubmitRequest, Update,
-    WhyReply, WhyRequest, WorkersReply, WorkersRequest,
+    WhyAllReply, WhyAllRequest, WhyReply, WhyRequest, WorkersReply, WorkersRequest,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::logs::{Follow, Wanted};
-use super::{Shared, act, batches, follow, logs, outputs, pool, queries, steer, submit};
+use super::{Shared, act, batches, follow, logs, outputs, pool, queries, steer, submit, why};
 use crate::address;
 
 /// Bytes of the reason for a drain, which is kept and shown.
@@ -160,16 +160,12 @@ impl Queue for QueueService {
     }
 
     async fn why(&self, request: Request<WhyRequest>) -> Answer<WhyReply> {
-        let id = request.into_inner().id;
-        let subject: Subject = parse("id", &id)?;
-        let now = crate::clock::now();
-        let reply = self
-            .shared
-            .queue
-            .read(move |queue| queries::why(queue, now, subject))
-            .await?;
-        let absent = || Status::not_found(format!("there is no job {id}"));
-        Ok(Response::new(reply.ok_or_else(absent)?))
+        let reply = why::why(&self.shared, &request.into_inner()).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn why_all(&self, _: Request<WhyAllRequest>) -> Answer<WhyAllReply> {
+        why::why_all(&self.shared).await.map(Response::new)
     }
 
     type FollowStream = ReceiverStream<Result<Update, Status>>;

@@ -153,7 +153,7 @@ fn vars_are_macros_and_attributes() {
         .as_str()
         .unwrap()
         .to_owned();
-    let why = pool.json(&["why", &job]).to_string();
+    let why = pool.why(&[&job]).to_string();
     assert!(why.contains("Region"), "{why}");
     pool.updraft(&["rm", &id]).expect(0);
     assert_eq!(ended(&pool, &id)["status"], "Removed");

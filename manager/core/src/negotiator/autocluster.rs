@@ -52,7 +52,7 @@ const LIVE: [&str; 24] = [
 ];
 /// What in an expression's text, in lower case, may make it say something else a moment later, or
 /// reach attributes that its text does not name.
-const VOLATILE: [&str; 6] = [
+pub(super) const VOLATILE: [&str; 6] = [
     "time", "random", "eval(", "clockmin", "clockday", "userhome",
 ];
 

@@ -114,6 +114,11 @@ impl Line {
         self.queues.get(&auto)?.first().copied()
     }
 
+    /// Everybody in it, by autocluster.
+    pub fn queues(&self) -> impl Iterator<Item = &BTreeSet<Place>> {
+        self.queues.values()
+    }
+
     fn head_changed(&mut self, auto: AutoId, before: Option<Place>) {
         let now = self
             .queues

@@ -230,14 +230,40 @@ impl Fair {
 
     /// The contender of this name, if it may be served.
     pub fn open(&self, submitter: &Submitter) -> Option<usize> {
-        let mut all = self.contenders.iter();
-        all.position(|one| one.submitter == *submitter && one.state == Contending::Open)
+        let at = self.find(submitter)?;
+        (self.contenders[at].state == Contending::Open).then_some(at)
     }
 
     /// The effective priorities of a contender and of one who holds a slot.
     pub fn priorities(&self, at: usize, owner: &Submitter) -> Option<(f64, f64)> {
         let holder = self.holders.get(owner)?;
         Some((self.contenders[at].priority, holder.priority))
+    }
+
+    /// What a group has, and its quota.
+    pub fn group_use(&self, name: &str) -> Option<(f64, f64)> {
+        let group = self.groups.iter().find(|group| group.name == name)?;
+        Some((group.weight, group.quota))
+    }
+
+    /// The contender that a submitter is.
+    pub fn find(&self, submitter: &Submitter) -> Option<usize> {
+        let mut all = self.contenders.iter();
+        all.position(|contender| contender.submitter == *submitter)
+    }
+
+    /// What a contender is entitled to while all others who want or have something are there: its
+    /// part of what those directly in its group may have.
+    pub fn entitled(&self, at: usize) -> f64 {
+        let own = &self.contenders[at];
+        let rivals = self.groups[own.group].own.iter();
+        let mut shares: f64 = rivals.map(|at| 1.0 / self.contenders[*at].priority).sum();
+        for (submitter, holder) in &self.holders {
+            if holder.group == own.group && self.find(submitter).is_none() {
+                shares += 1.0 / holder.priority;
+            }
+        }
+        self.groups[own.group].own_quota / own.priority / shares
     }
 
     /// Whether a contender has a better right to a slot than the one who holds it: even with it he

@@ -135,7 +135,7 @@ fn used_by(device: &Device, carves: &[&Carve]) -> DeviceUse {
 }
 
 /// A device's ad with what of its memory can still be shared.
-pub(super) fn with_free(device: &Device, free_mib: u64) -> ClassAd {
+pub(crate) fn with_free(device: &Device, free_mib: u64) -> ClassAd {
     let mut ad = device.ad.clone();
     ad.insert("FreeGlobalMemoryMb", integer(free_mib));
     ad

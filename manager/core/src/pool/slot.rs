@@ -179,14 +179,7 @@ impl Worker {
     /// Whether what is free covers the amounts that a job asks for; its GPUs are looked at one by
     /// one.
     pub(crate) fn has_room(&self, spec: &JobSpec) -> bool {
-        let free = &self.free;
-        let covers =
-            |(name, amount): (&String, &u64)| free.other.get(name).copied().unwrap_or(0) >= *amount;
-        free.cpus >= spec.request_cpus.max(1)
-            && free.memory_mib >= spec.request_memory_mib
-            && free.disk_kib >= spec.request_disk_kib
-            && (spec.request_gpu_memory_mib.is_some() || free.gpus >= spec.request_gpus)
-            && spec.request_other.iter().all(covers)
+        self.free.covers(spec)
     }
 
     /// The worker as if some of its claims, and what waits behind them, were not there.
@@ -220,8 +213,21 @@ impl Worker {
     }
 }
 
+impl Free {
+    /// Whether it is as much as a job asks for, but for what its GPUs must be.
+    pub(crate) fn covers(&self, spec: &JobSpec) -> bool {
+        let covers =
+            |(name, amount): (&String, &u64)| self.other.get(name).copied().unwrap_or(0) >= *amount;
+        self.cpus >= spec.request_cpus.max(1)
+            && self.memory_mib >= spec.request_memory_mib
+            && self.disk_kib >= spec.request_disk_kib
+            && (spec.request_gpu_memory_mib.is_some() || self.gpus >= spec.request_gpus)
+            && spec.request_other.iter().all(covers)
+    }
+}
+
 /// A custom resource's attribute.
-fn spelled(prefix: &str, name: &str) -> String {
+pub(crate) fn spelled(prefix: &str, name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     let name: String = first.into_iter().chain(letters).collect();
