@@ -1,5 +1,5 @@
-//! Short work that may wait for the disk or for another process, done in order by one thread in
-//! one go: to start a job without inputs is that. A thread for each would cost more than the work.
+//! Short work that may wait for the disk or for another process, begun in order by a few threads:
+//! to start a job without inputs is that. A thread for each would cost more than the work.
 //! What may take long is not for here.
 
 use std::collections::VecDeque;
@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// Threads at a time. One is enough, unless something hangs, such as a network file system.
+/// Threads at a time, when something hangs, such as a network file system.
 const STARTERS_MAX: u32 = 8;
+/// Threads at a time while nothing does; fewer where there are fewer cores. A thread that starts a
+/// process waits until the kernel has it, and another slot's start should not wait for that.
+const STARTERS_EAGER_MAX: usize = 4;
 /// Work that has waited this long gets another thread.
 const LATE: Duration = Duration::from_millis(50);
 
-#[derive(Default)]
 pub(crate) struct Starter {
     queue: Mutex<Queue>,
+    eager: u32,
 }
 
 #[derive(Default)]
@@ -32,6 +35,17 @@ struct Work {
 
 /// One thread's share of [`Queue::threads`], given back even if its work panics.
 struct Turn<'a>(&'a Starter);
+
+impl Default for Starter {
+    fn default() -> Starter {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let eager = cores.min(STARTERS_EAGER_MAX);
+        Starter {
+            queue: Mutex::default(),
+            eager: u32::try_from(eager).unwrap_or(1),
+        }
+    }
+}
 
 impl Starter {
     /// Does the work in its turn. Nothing, if it could not be done to its end. The answer is
@@ -57,7 +71,7 @@ impl Starter {
             return;
         };
         let is_late = first.since.elapsed() > LATE && queue.threads < STARTERS_MAX;
-        if queue.threads == 0 || is_late {
+        if queue.threads < self.eager || is_late {
             queue.threads += 1;
             drop(queue);
             let starter = self.clone();

@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use dags::dag::{Loading, Reads};
-use dags::submit::{TransferExecutable, may_become};
+use dags::submit::{Differs, TransferExecutable, may_become};
 use dags::{Dag, Diagnostics, JobSpec, Macros, NodeKind, NodeStart, Submit, Universe};
 use manager_core::{ScriptKind, input_paths};
 use proto::nouns::{Blob, Digest, join_path};
@@ -306,7 +306,18 @@ impl<'a> Finding<'a> {
             Ok(items) => items,
             Err(found) => return self.diagnostics.append(found),
         };
-        for proc in (0..u32::MAX).take_while(|proc| u64::from(*proc) < items.len()) {
+        // Where nothing but a number differs between jobs, the first speaks for all.
+        let alike = match submit.uses().kind(macros, &items.vars).differs {
+            Differs::Nothing => true,
+            Differs::Lightly => items.vars.is_empty(),
+            Differs::Anything => false,
+        };
+        let count = if alike {
+            items.len().min(1)
+        } else {
+            items.len()
+        };
+        for proc in (0..u32::MAX).take_while(|proc| u64::from(*proc) < count) {
             match submit.expand(macros, 0, proc, items.row(proc)) {
                 Ok(spec) => each(self, spec),
                 // The jobs of one description are alike, and so are their errors.

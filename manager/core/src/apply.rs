@@ -143,6 +143,7 @@ impl Queue {
                 taken,
                 filled,
                 behind,
+                ..
             } => {
                 self.touch(*job).filled.clone_from(filled);
                 let begins = Begins {

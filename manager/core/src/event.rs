@@ -7,7 +7,7 @@ use classad::ClassAd;
 use dags::Rules;
 use dags::dag::Throttles;
 use dags::submit::JobSpec;
-use proto::nouns::{Blob, ClaimId, Digest, JobId, Offer, Report, Subject, WorkerName};
+use proto::nouns::{Blob, ClaimId, Digest, JobId, Offer, Report, Subject, WorkOrder, WorkerName};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Charge, Setting, Submitter};
@@ -137,6 +137,8 @@ pub enum Event {
         filled: Option<Box<JobSpec>>,
         /// Sent ahead: it follows this claim in its slot.
         behind: Option<ClaimId>,
+        /// What its worker is told, until it is.
+        order: Option<Box<WorkOrder>>,
     },
     JobStarted {
         job: JobId,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use classad::{ClassAd, Expr, Scope};
+use dags::Rules;
 use dags::submit::{ConcurrencyLimits, JobSpec};
 use proto::nouns::{ClaimId, JobId, Now, Report, WorkerName};
 
@@ -91,10 +92,10 @@ struct Pass {
 }
 
 impl Negotiation {
-    pub fn new(order: &[Expr]) -> Negotiation {
+    pub fn new(rules: &Rules) -> Negotiation {
         Negotiation {
             market: Market::default(),
-            order: Order::new(order),
+            order: Order::new(&rules.order, &rules.weight),
             demand: Demand::default(),
             chains: Chains::default(),
             promises: Promises::default(),
@@ -264,7 +265,7 @@ impl Queue {
         };
         self.negotiation.autos.insert(auto, entry);
         match found {
-            Ok(Some(name)) => self.take(now, fair, who, job, &name),
+            Ok(Some(name)) => self.take(now, fair, who, (job, Some(auto)), &name),
             Ok(None) => Sought::Nowhere,
             Err(refused) => refused,
         }
@@ -281,21 +282,38 @@ impl Queue {
         entry.find(market, order, &self.pool, &wish)
     }
 
-    /// Takes a place for a job, once more evaluated with the job's own ad.
-    fn take(&self, now: Now, fair: &Fair, who: usize, job: JobId, name: &WorkerName) -> Sought {
+    /// Takes a place for a job: one on which the ad of its autocluster was evaluated just now, or one
+    /// that is evaluated with its own.
+    fn take(
+        &self,
+        now: Now,
+        fair: &Fair,
+        who: usize,
+        (job, evaluated): (JobId, Option<AutoId>),
+        name: &WorkerName,
+    ) -> Sought {
         let (cluster, worker) = (&self.clusters[&job.cluster], &self.pool.workers[name]);
         let spec = match self.shared_spec(cluster, job.proc) {
             Ok(spec) => spec,
             Err(reason) => return Sought::Unfit(HoldCode::FailedToCreateProcess, reason),
         };
-        let ad = self.job_ad(cluster, job, &spec);
         let at = seconds(now);
-        if !worker.has_room(&spec)
-            || !classad::half_match(&ad, &worker.slot, at)
-            || !classad::half_match(&worker.slot, &ad, at)
-        {
-            return Sought::Nowhere;
-        }
+        // A job that nothing happened to has the ad that was just evaluated, but for its number.
+        let ad = match (&cluster.placed.sorting, evaluated) {
+            (Sorting::Alike { .. }, Some(auto)) if self.touched(job).is_none() => {
+                self.negotiation.autos[&auto].ad().clone()
+            }
+            (Sorting::Alike { .. } | Sorting::Each { .. } | Sorting::Unknown, _) => {
+                let ad = self.job_ad(cluster, job, &spec);
+                if !worker.has_room(&spec)
+                    || !classad::half_match(&ad, &worker.slot, at)
+                    || !classad::half_match(&worker.slot, &ad, at)
+                {
+                    return Sought::Nowhere;
+                }
+                ad
+            }
+        };
         let Some(gpus) = worker.choose_gpus(&ad, &spec, at) else {
             return Sought::Nowhere;
         };
@@ -308,13 +326,7 @@ impl Queue {
         {
             return Sought::Refused;
         }
-        match self.claimed(
-            (job, &spec, &ad),
-            (name, worker),
-            gpus,
-            Arc::new(taken),
-            None,
-        ) {
+        match self.claimed((job, &spec), (name, worker), gpus, Arc::new(taken), None) {
             Ok(event) => Sought::At {
                 event: Box::new(event),
                 weight,
@@ -326,21 +338,23 @@ impl Queue {
     /// The event by which a job gets a place.
     fn claimed(
         &self,
-        (job, spec, ad): (JobId, &JobSpec, &ClassAd),
+        (job, spec): (JobId, &Arc<JobSpec>),
         (name, worker): (&WorkerName, &Worker),
         gpus: Vec<String>,
         taken: Arc<Taken>,
         behind: Option<ClaimId>,
     ) -> Result<Event, (HoldCode, String)> {
-        let filled = match spec.is_open() {
+        let cluster = &self.clusters[&job.cluster];
+        let filled = match self.is_open_job(cluster, spec) {
             true => {
-                let filled = spec.filled(ad, &worker.carved(&taken, &gpus));
+                let ad = self.job_ad(cluster, job, spec);
+                let filled = spec.filled(&ad, &worker.carved(&taken, &gpus));
                 let filled = filled.map_err(|reason| (HoldCode::JobPolicyUndefined, reason))?;
                 Some(Box::new(filled))
             }
             false => None,
         };
-        self.order_of(job, filled.as_deref().unwrap_or(spec), &gpus)?;
+        let order = self.order_of(job, filled.as_deref().unwrap_or(spec), &gpus)?;
         let claim = ClaimId {
             pool: self.meta.pool,
             serial: self.meta.next_claim,
@@ -353,6 +367,7 @@ impl Queue {
             taken,
             filled,
             behind,
+            order: Some(Box::new(order)),
         })
     }
 
@@ -378,7 +393,14 @@ impl Queue {
                 limits: Vec::new(),
             },
         };
-        let carved = worker.carved(&taken, gpus);
+        let computes = matches!(
+            spec.policy.concurrency_limits,
+            ConcurrencyLimits::Computed(_)
+        );
+        let carved = match self.negotiation.order.weighs_amounts() && !computes {
+            true => taken.amounts(gpus),
+            false => worker.carved(&taken, gpus),
+        };
         taken.charge.weight = weigh(&self.rules.weight, &carved, ad, seconds(now));
         taken.charge.limits = match &spec.policy.concurrency_limits {
             ConcurrencyLimits::None => Vec::new(),

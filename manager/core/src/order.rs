@@ -8,8 +8,8 @@ use classad::Expr;
 use dags::dag::Dag;
 use dags::submit::{JobSpec, TransferExecutable, Universe};
 use proto::nouns::{
-    Blob, ClaimId, Digest, GpuNaming, Input, JobId, Outputs, Program, RelPath, Report, ToWorker,
-    WorkOrder, join_path,
+    Blob, Digest, GpuNaming, Input, JobId, Outputs, Program, RelPath, Report, ToWorker, WorkOrder,
+    join_path,
 };
 
 use crate::decide::params_json;
@@ -42,30 +42,28 @@ pub(crate) type Unfit = (HoldCode, String);
 
 impl Queue {
     /// What the shell does because of an event that was just applied.
-    pub(crate) fn effects_of(&self, event: &Event) -> Vec<Effect> {
+    pub(crate) fn effects_of(&self, event: &mut Event) -> Vec<Effect> {
         match event {
             Event::JobClaimed {
-                job,
                 claim,
                 worker,
-                gpus,
                 behind,
+                order,
                 ..
             } => {
-                let session = self
-                    .pool
-                    .workers
-                    .get(worker)
-                    .and_then(|entry| entry.session);
-                let order = self.order(*job, gpus);
-                let (Some(session), Ok(order)) = (session, order) else {
+                let entry = self.pool.workers.get(worker);
+                let session = entry.and_then(|entry| entry.session);
+                let (Some(session), Some(order)) = (session, order.take()) else {
                     return Vec::new();
                 };
-                let message = activate(*claim, order, *behind);
                 vec![Effect::Tell {
                     worker: worker.clone(),
                     session,
-                    message,
+                    message: ToWorker::Activate {
+                        claim: *claim,
+                        order,
+                        behind: *behind,
+                    },
                 }]
             }
             Event::JobReported {
@@ -405,14 +403,6 @@ fn signal(name: &str) -> i32 {
         .map(|(_, number)| *number)
         .or_else(|| name.parse().ok())
         .unwrap_or(15)
-}
-
-fn activate(claim: ClaimId, order: WorkOrder, behind: Option<ClaimId>) -> ToWorker {
-    ToWorker::Activate {
-        claim,
-        order: Box::new(order),
-        behind,
-    }
 }
 
 /// The files that a job takes as input, as the workspace calls them. `dir` is its node's.

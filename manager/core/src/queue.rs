@@ -147,7 +147,7 @@ impl Queue {
             lingering: BTreeMap::new(),
             pool: Pool::default(),
             agenda: Agenda::default(),
-            negotiation: Negotiation::new(&Rules::default().order),
+            negotiation: Negotiation::new(&Rules::default()),
             dirty: BTreeSet::from([RecordKey::Meta]),
             jobs_live: 0,
             chronicle: Chronicle::default(),
@@ -298,11 +298,11 @@ impl Queue {
 
     /// Applies events one by one, and collects what they mean to watchers and to the shell.
     pub(crate) fn carry_out(&mut self, now: Now, events: Vec<Event>, step: &mut Step) {
-        for event in events {
+        for mut event in events {
             let before = self.before(&event);
             self.apply(now, &event);
             step.rows.extend(self.row(now, &event));
-            step.effects.extend(self.effects_of(&event));
+            step.effects.extend(self.effects_of(&mut event));
             self.tell(now, &event, &before);
         }
     }
@@ -436,7 +436,7 @@ impl Queue {
     pub(crate) fn rules_set(&mut self, rules: &Arc<Rules>) {
         self.rules = rules.clone();
         self.dirty.insert(RecordKey::Rules);
-        self.negotiation.order = Order::new(&rules.order);
+        self.negotiation.order = Order::new(&rules.order, &rules.weight);
         self.negotiation.forget_answers();
         let names: Vec<WorkerName> = self.pool.workers.keys().cloned().collect();
         for name in names {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use dags::submit::{Differs, Items, JobSpec, Kind, Macros, Placement, Submission, Submit, Uses};
 use proto::nouns::{JobId, join_path};
@@ -52,6 +52,8 @@ struct Shape {
     cluster: Option<u32>,
     /// The sizes of files that it tells of.
     sizes: Vec<(String, Option<u64>)>,
+    /// Whether it takes something from the machine, once that was asked.
+    open: OnceLock<bool>,
 }
 
 /// For whom a shape stands: the description, and what of the macros around it counts.
@@ -274,6 +276,18 @@ impl Queue {
         Ok(fitted)
     }
 
+    /// Whether a job takes something from the machine that it is matched with. `spec` is that of
+    /// [`Queue::shared_spec`].
+    pub(crate) fn is_open_job(&self, cluster: &Cluster, spec: &Arc<JobSpec>) -> bool {
+        let shape = self.shape(cluster, Standing::Queued);
+        match shape.as_ref().map(|shape| (shape, shape.spec.as_ref())) {
+            Some((shape, Some(own))) if Arc::ptr_eq(own, spec) => {
+                *shape.open.get_or_init(|| spec.is_open())
+            }
+            Some(_) | None => spec.is_open(),
+        }
+    }
+
     /// Whether the jobs of a cluster differ in nothing that decides where they run.
     pub(crate) fn differ_lightly(&self, cluster: &Cluster) -> bool {
         let shape = self.shape(cluster, Standing::Queued);
@@ -342,6 +356,7 @@ impl Queue {
                 Standing::New => None,
             },
             sizes,
+            open: OnceLock::new(),
         };
         let mut known = self.shapes.known();
         let shape = known.keep_shape(key, shape);

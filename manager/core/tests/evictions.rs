@@ -207,7 +207,7 @@ fn a_node_begins_again_with_what_its_last_attempt_came_to() {
 #[test]
 fn a_job_that_lost_its_claim_too_often_is_held() {
     let mut farm = Farm::new(&[("w", 1)]);
-    let id = farm.submit("max_job_restarts = 2\nmax_retries = 9\nqueue");
+    let id = farm.submit("request_memory = 128\nmax_job_restarts = 2\nmax_retries = 9\nqueue");
     let one = job(id, 0);
     let numbers = |farm: &Farm| farm.queue.job(one).unwrap().1.past.lost;
     farm.ends(one, Ended::Vacated);
@@ -230,8 +230,8 @@ fn a_job_that_lost_its_claim_too_often_is_held() {
     assert_eq!(farm.ad(one).get("NumVacates").unwrap().to_string(), "4");
 
     // None at all, and any number.
-    let never = farm.submit("max_job_restarts = 0\npriority = 5\nqueue");
-    let any = farm.submit("priority = 4\nqueue");
+    let never = farm.submit("request_memory = 128\nmax_job_restarts = 0\npriority = 5\nqueue");
+    let any = farm.submit("request_memory = 128\npriority = 4\nqueue");
     farm.ends(one, Ended::Exited(0));
     farm.ends(job(never, 0), Ended::Vacated);
     let held = "Held 26.0 lost its claim once, the last on w, and max_job_restarts is 0";

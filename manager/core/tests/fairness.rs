@@ -561,7 +561,8 @@ fn everybody_gets_what_he_is_entitled_to() {
 
 #[test]
 fn water_is_filled_to_the_brim_and_no_further() {
-    let rows: [(f64, &[f64], &[f64], &[f64]); 4] = [
+    type Row<'a> = (f64, &'a [f64], &'a [f64], &'a [f64]);
+    let rows: [Row<'_>; 4] = [
         (12.0, &[1.0, 2.0], &[99.0, 99.0], &[4.0, 8.0]),
         (12.0, &[1.0, 2.0], &[99.0, 2.0], &[10.0, 2.0]),
         (12.0, &[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]),

@@ -204,7 +204,8 @@ fn a_service_lasts_as_long_as_its_run() {
         pool.until_worker("w", |worker| worker["slots"].as_array().unwrap().is_empty());
         assert_eq!(pool.home.lines("log"), ["begin s"]);
     }
-    // One that fails is nobody's misfortune; it waits for a FINAL node.
+    // One that fails is nobody's misfortune; it waits for a FINAL node. The script still runs when it
+    // has written its line: the node that lasts until then lasts a moment longer.
     pool.home.write("log", "");
     let run = finish(
         &pool,
@@ -215,7 +216,7 @@ fn a_service_lasts_as_long_as_its_run() {
          SERVICE t job.sub
          SCRIPT PRE t say 1 pre t
          JOB a job.sub
-         VARS a do=\"until grep -q t HOME/log; do sleep 0.02; done\"\n",
+         VARS a do=\"until grep -q t HOME/log; do sleep 0.02; done; sleep 0.3\"\n",
     );
     assert_eq!(run["status"], "Completed", "{run:#}");
     assert_eq!(node(&run, "t")["status"], "Failed");

@@ -109,13 +109,16 @@ impl Queue {
         }
         let cluster = &self.clusters[&job.cluster];
         let spec = self.shared_spec(cluster, job.proc).ok()?;
-        let ad = self.job_ad(cluster, job, &spec);
-        let taken = Arc::new(Taken {
-            lease_ms: self.lease_of(&spec),
-            ..(*carve.taken).clone()
-        });
+        let lease_ms = self.lease_of(&spec);
+        let taken = match carve.taken.lease_ms == lease_ms {
+            true => carve.taken.clone(),
+            false => Arc::new(Taken {
+                lease_ms,
+                ..(*carve.taken).clone()
+            }),
+        };
         let gpus = carve.gpus.clone();
-        self.claimed((job, &spec, &ad), (name, worker), gpus, taken, Some(last))
+        self.claimed((job, &spec), (name, worker), gpus, taken, Some(last))
             .ok()
     }
 

@@ -178,7 +178,13 @@ pub(crate) fn key_of(market: &Market, order: &Order, job: &ClassAd, spec: &JobSp
                 .iter()
                 .map(|name| name.folded().into_owned())
                 .collect();
-            names.extend(wanted.iter().cloned());
+            for name in wanted {
+                names.insert(name.clone());
+                let reached = job.get(name).filter(|expr| !expr.is_literal());
+                let reached = reached.and_then(|expr| job.references(expr));
+                let reached = reached.into_iter().flat_map(|found| found.internal);
+                names.extend(reached.map(|name| name.folded().into_owned()));
+            }
             let shared = match names.iter().any(|name| LIVE.contains(&name.as_str())) {
                 true => Shared::Job,
                 false => Shared::Cluster,

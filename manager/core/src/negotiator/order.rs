@@ -12,6 +12,8 @@ use crate::pool::is_dynamic;
 const CACHED: &str = "CachedInputMb";
 /// The terms that put the fullest places first: the market keeps them in this order.
 const PACKING: [&str; 3] = ["-GPUs", "-Cpus", "-Memory"];
+/// Amounts of a slot, in lower case.
+const AMOUNTS: [&str; 4] = ["cpus", "disk", "gpus", "memory"];
 /// What the terms see besides the slot's ad.
 const SLOT_RANK: &str = "SlotRank";
 const JOB_RANK: &str = "JobRank";
@@ -26,6 +28,15 @@ pub(crate) struct Order {
     head: usize,
     speed: Speed,
     names: BTreeSet<String>,
+    weighs: Weighs,
+}
+
+/// What the pool's weight is worked out from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weighs {
+    /// The amounts of a slot.
+    Amounts,
+    Anything,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +59,8 @@ pub(crate) struct Terms {
 pub(crate) struct Numbers(Vec<f64>);
 
 impl Order {
-    pub fn new(terms: &[Expr]) -> Order {
+    /// `weight` is what claims weigh: what it asks of jobs decides, too, whether they are alike.
+    pub fn new(terms: &[Expr], weight: &Expr) -> Order {
         let is = |expr: &Expr, text: &str| {
             let same = expr.to_string().replace([' ', '(', ')'], "");
             same.eq_ignore_ascii_case(text)
@@ -78,13 +90,21 @@ impl Order {
             true => Speed::Slow,
             false => Speed::Fast,
         };
+        let amounts = |name: &str| AMOUNTS.contains(&name);
+        let weighed = mentions(weight);
+        let plain = weighed.external.is_empty()
+            && weighed.internal.iter().all(|name| amounts(&name.folded()));
         // A name that a slot's ad lacks is looked for in the job's.
-        let names = terms.iter().flat_map(|expr| {
+        let names = terms.iter().chain([weight]).flat_map(|expr| {
             let names = mentions(expr);
             names.external.into_iter().chain(names.internal)
         });
         Order {
             names: names.map(|name| name.folded().into_owned()).collect(),
+            weighs: match plain {
+                true => Weighs::Amounts,
+                false => Weighs::Anything,
+            },
             terms: terms.to_vec(),
             cached,
             head,
@@ -95,6 +115,11 @@ impl Order {
     /// Attributes of either side that decide, in lower case.
     pub fn names(&self) -> &BTreeSet<String> {
         &self.names
+    }
+
+    /// Whether the weight of a claim follows from its amounts alone.
+    pub fn weighs_amounts(&self) -> bool {
+        self.weighs == Weighs::Amounts
     }
 
     pub fn is_fast(&self) -> bool {

@@ -147,7 +147,7 @@ impl Queue {
             if !open || self.pool_is_full() {
                 continue;
             }
-            match self.take(now, &pass.fair, who, job, &name) {
+            match self.take(now, &pass.fair, who, (job, None), &name) {
                 Sought::At { event, weight } => {
                     self.carry_out(now, vec![*event], step);
                     pass.fair.charge(who, weight);

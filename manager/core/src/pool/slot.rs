@@ -32,6 +32,18 @@ pub(crate) fn is_dynamic(name: &str) -> bool {
     DYNAMIC.contains(&name)
 }
 
+impl Taken {
+    /// The amounts of the dynamic slot that it makes, as its ad has them.
+    pub(crate) fn amounts(&self, gpus: &[String]) -> ClassAd {
+        let mut ad = ClassAd::new();
+        ad.insert("Cpus", i64::from(self.cpus));
+        ad.insert("Disk", integer(self.disk_kib));
+        ad.insert("GPUs", integer(gpus.len() as u64));
+        ad.insert("Memory", integer(self.memory_mib));
+        ad
+    }
+}
+
 impl Worker {
     /// What no claim holds, given who uses each device.
     fn count_free(&self, uses: &[DeviceUse]) -> Free {
