@@ -84,7 +84,10 @@ type Values = BTreeMap<Vec<u8>, (Vec<u8>, u32)>;
 pub enum StoreError {
     #[error("another manager has it open")]
     Locked,
-    #[error("it has format {found}, and this manager reads format {FORMAT}")]
+    #[error(
+        "it has format {found}, and this manager reads format {FORMAT}: use the version that wrote it, or move \
+         its directory away to begin anew"
+    )]
     Format { found: u32 },
     #[error("it is damaged: {reason}")]
     Damaged { reason: String },
