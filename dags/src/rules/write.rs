@@ -67,7 +67,7 @@ fn line(text: &mut String, key: &str, value: &str) {
 }
 
 fn expression(expr: &Expr) -> String {
-    quoted(&expr.to_string())
+    quoted(expr.to_string().trim())
 }
 
 /// The shortest text that reads back as the same number; `{:?}` always shows a point or an

@@ -401,6 +401,7 @@ impl Queue {
             true => taken.amounts(gpus),
             false => worker.carved(&taken, gpus),
         };
+        let carved = worker.with_parts(carved, &taken, gpus);
         taken.charge.weight = weigh(&self.rules.weight, &carved, ad, seconds(now));
         taken.charge.limits = match &spec.policy.concurrency_limits {
             ConcurrencyLimits::None => Vec::new(),

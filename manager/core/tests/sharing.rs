@@ -355,6 +355,10 @@ fn a_shared_gpu_is_never_given_more_memory_than_it_has() {
     let id = farm.submit("request_gpu_memory = 7G\nqueue 20");
     // Two in the one, three in the other.
     assert_eq!(farm.holding(id), 5);
+    // A part of a GPU counts as a part.
+    let weight: f64 = farm.queue.accounts().iter().map(|(_, of)| of.weight).sum();
+    let parts = 2.0 * 7.0 / 16.0 + 3.0 * 7.0 / 24.0;
+    assert!((weight - (5.0 + 8.0 * parts)).abs() < 1e-9, "{weight}");
     assert_eq!(devices(&farm, "w"), ["2048", "3072"]);
     // What is left is enough for a smaller one, in the fuller.
     let small = farm.submit("request_gpu_memory = 2G\nqueue");

@@ -99,7 +99,10 @@ fn device(device: &Device, used: &DeviceUse) -> wire::Device {
         match value.as_str() {
             Some(text) => text.to_owned(),
             None if value.is_undefined() => String::new(),
-            None => value.to_string(),
+            None => match value.as_f64() {
+                Some(number) => format!("{number:?}"),
+                None => value.to_string(),
+            },
         }
     };
     let (state, free, jobs) = match used {

@@ -188,6 +188,17 @@ impl Worker {
         ad
     }
 
+    /// The ad of a dynamic slot in which a part of a GPU counts as a part: what a claim weighs by.
+    pub(crate) fn with_parts(&self, mut ad: ClassAd, taken: &Taken, gpus: &[String]) -> ClassAd {
+        let Some(share) = taken.gpu_memory_mib else {
+            return ad;
+        };
+        let own = self.devices.iter().filter(|of| gpus.contains(&of.id));
+        let parts = own.map(|of| share as f64 / of.memory_mib.max(1) as f64);
+        ad.insert("GPUs", parts.sum::<f64>());
+        ad
+    }
+
     /// Whether what is free covers the amounts that a job asks for; its GPUs are looked at one by
     /// one.
     pub(crate) fn has_room(&self, spec: &JobSpec) -> bool {
