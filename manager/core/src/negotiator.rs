@@ -475,6 +475,13 @@ impl Queue {
             (Change::Advert, None) => Some(0.0),
             (Change::Gain | Change::Loss, _) => None,
         };
+        if change == Change::Advert {
+            // What its slots took may not be what they would take now: nothing more follows there
+            // unmatched. From behind, so that each front is one until the last.
+            for claim in worker.carves.keys().rev() {
+                self.negotiation.chains.end(*claim);
+            }
+        }
         let market = &mut self.negotiation.market;
         market.update(name, worker, open, change);
         if let Some(weight) = weight {

@@ -651,6 +651,31 @@ fn nothing_more_is_sent_ahead_where_a_limit_was_made_less() {
 }
 
 #[test]
+fn nothing_more_is_sent_ahead_where_the_worker_refuses_it_by_now() {
+    let mut farm = Farm::new(&[]);
+    let mut offer = with_gpus(1, &[]);
+    offer.ad.push_str("\nRequirements = Full =!= true\n");
+    farm.joins_with("w", offer.clone());
+    let id = farm.submit_as("ada", "queue 200");
+    for proc in 0..3 {
+        farm.ends(job(id, proc), Ended::Exited(0));
+    }
+    let ahead = carves(&farm, "w") - 1;
+    assert!(ahead > 0);
+    offer.ad.push_str("Full = true");
+    farm.advertises("w", offer);
+    // What is there already may end; nothing follows.
+    for proc in 3..200 {
+        if matches!(farm.proc(job(id, proc)), ProcState::Running { .. }) {
+            farm.ends(job(id, proc), Ended::Exited(0));
+        }
+    }
+    let there = u32::try_from(ahead).unwrap() + 1;
+    assert_eq!(farm.cluster(id).tally().completed, 3 + there);
+    assert_eq!(carves(&farm, "w"), 0);
+}
+
+#[test]
 fn what_was_sent_ahead_spreads_when_more_is_free() {
     let (mut farm, id) = short_jobs();
     // All that is left of them waits behind the one that runs.

@@ -18,7 +18,8 @@ impl Queue {
     pub(super) fn send_ahead(&mut self, now: Now, pass: &mut Pass, step: &mut Step) {
         let waiting = self.negotiation.chains.kinds().filter(|(auto, submitter)| {
             let entry = self.negotiation.autos.get(auto);
-            if entry.is_none_or(|entry| depth(&entry.times) == 0) {
+            // What the time may change is matched each time.
+            if entry.is_none_or(|entry| !entry.is_lasting() || depth(&entry.times) == 0) {
                 return false;
             }
             let line = self.negotiation.demand.line(submitter);

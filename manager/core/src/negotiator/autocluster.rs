@@ -295,6 +295,11 @@ impl Autocluster {
         found
     }
 
+    /// Whether what was evaluated for these jobs a moment ago still holds.
+    pub fn is_lasting(&self) -> bool {
+        self.nature.lasting == Lasting::Stays
+    }
+
     /// Whether nothing was found, and nothing has changed since that could be found now.
     pub fn has_failed_in(&self, market: &Market) -> bool {
         let reached = match self.nature.monotone {
